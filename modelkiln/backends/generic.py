@@ -1,0 +1,59 @@
+"""`generic`: TorchScript, traced. Runs wherever torch runs, with any batch and length."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator, Tuple
+
+from modelkiln.backends import Run
+from modelkiln.errors import ModelkilnError
+
+LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
+PRECISIONS = ("fp32",)
+GRAPH = "encoder.pt"  # fixed: TorchScript writes the file's name into the file
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of torch.jit.trace that change the graph."""
+
+    strict: bool = True  # refuse modules that return or keep mutable containers
+
+
+def compile_graph(module: Any, example: Tuple[Any, Any], path: Path, options: Options) -> None:
+    """Traces the module and saves the frozen graph; see Backend.compile_graph."""
+    import torch
+
+    with torch.no_grad(), _deprecation_understood():
+        traced = torch.jit.trace(module, example, strict=options.strict)
+        torch.jit.save(torch.jit.freeze(traced.eval()), str(path))
+
+
+def load_graph(path: Path, options: Options) -> Run:  # noqa: ARG001 (the contract's)
+    """Loads the graph onto the CPU; see Backend.load_graph."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ModelkilnError(f"backend 'generic' needs torch: pip install 'modelkiln[generic]' ({error})") from error
+    with _deprecation_understood():
+        graph = torch.jit.load(str(path), map_location="cpu")
+
+    def run(input_ids: Any, attention_mask: Any) -> Any:
+        # The profiling executor would compile anew for each new shape, and shapes differ in every call.
+        with torch.inference_mode(), torch.jit.optimized_execution(False):
+            (vectors,) = graph(torch.from_numpy(input_ids), torch.from_numpy(attention_mask))
+        return vectors.numpy()
+
+    return run
+
+
+@contextmanager
+def _deprecation_understood() -> Iterator[None]:
+    """TorchScript is deprecated since torch 2.13. It is what the first users run, so it stays until they have moved:
+    docs/decisions/0003-torchscript.md. This is the one place that knows; any other warning passes through."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+` is (deprecated|not supported)", append=False)
+        yield

@@ -1,0 +1,131 @@
+"""The uncompiled encoder, with its pooling and normalisation, as one torch module that a backend can compile.
+
+It reads the layout of sentence-transformers (modules.json, 1_Pooling/config.json, sentence_bert_config.json), whose
+behaviour it restates; a plain transformers model is pooled by the mean and not normalised, as sentence-transformers
+does. Runs on torch 1.13 with transformers 4.49 and on today's: only what both know is used here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from modelkiln.errors import ModelkilnError
+from modelkiln.files import read_json
+
+POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens")
+
+# Traced with these, of different lengths, so that the mask is a real one. Any text would do: nothing of it is kept.
+EXAMPLE_TEXTS = (
+    "The council approved the new tram line on Tuesday.",
+    "Rain.",
+    "Shares of the shipping company fell after it had warned that its profits would be lower than a year ago.",
+    "Harvest begins",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the source model turns token vectors into one vector."""
+
+    pooling: str
+    normalize: bool
+    max_length: Optional[int]  # tokens, special tokens included; None where the model does not say
+    lower_case: bool
+
+
+def read_recipe(source: Path) -> Recipe:
+    """The recipe of an uncompiled model.
+
+    Raises:
+        ModelkilnError: it has a module that modelkiln does not compile, such as a dense layer.
+    """
+    modules = _optional_json(source / "modules.json") or [{"type": "models.Transformer", "path": ""}]
+    pooling, normalize, unknown = "mean", False, []
+    for module in modules:
+        kind = module["type"].rsplit(".", 1)[-1]
+        if kind == "Pooling":
+            pooling = _pooling(read_json(source / module["path"] / "config.json", "the pooling's config"))
+        elif kind == "Normalize":
+            normalize = True
+        elif kind != "Transformer":
+            unknown.append(kind)
+    if unknown:
+        raise ModelkilnError(
+            f"{source / 'modules.json'}: modelkiln can't compile the modules {unknown}; "
+            "it knows Transformer, Pooling and Normalize"
+        )
+    settings = _optional_json(source / "sentence_bert_config.json") or {}
+    return Recipe(pooling, normalize, settings.get("max_seq_length"), bool(settings.get("do_lower_case")))
+
+
+def load_module(source: Path, recipe: Recipe) -> Any:
+    """The torch module (input_ids, attention_mask) -> (vectors,) of an uncompiled model, in evaluation mode.
+
+    input_ids and attention_mask are int64 of shape (n, t), vectors are float32 of shape (n, dimension).
+    """
+    import torch
+    from transformers import AutoModel
+
+    class EncoderModule(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+        def __init__(self, model: Any) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Tuple[Any]:
+            tokens = self.model(input_ids, attention_mask, return_dict=False)[0]
+            vectors = _pool(tokens, attention_mask, recipe.pooling)
+            if recipe.normalize:
+                vectors = torch.nn.functional.normalize(vectors, p=2.0, dim=1)
+            return (vectors,)
+
+    model = AutoModel.from_pretrained(
+        str(source), local_files_only=True, trust_remote_code=False, use_safetensors=True, attn_implementation="eager"
+    )
+    return EncoderModule(model.float().eval()).eval()
+
+
+def load_tokenizer(source: Path) -> Any:
+    """The fast tokenizer that transformers uses for the model, as a `tokenizers.Tokenizer`.
+
+    Raises:
+        ModelkilnError: the model has only a slow tokenizer, which nothing but transformers can run.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=True, trust_remote_code=False, use_fast=True)
+    if not tokenizer.is_fast:
+        raise ModelkilnError(f"{source}: its tokenizer has no fast version (no tokenizer.json); convert it first")
+    return tokenizer.backend_tokenizer, tokenizer.pad_token_id or 0
+
+
+def _pool(tokens: Any, attention_mask: Any, pooling: str) -> Any:
+    import torch
+
+    mask = attention_mask.unsqueeze(-1).to(tokens.dtype)
+    if pooling == "cls":
+        return tokens[:, 0]
+    if pooling == "max":
+        return torch.max(tokens.masked_fill(mask == 0, -1e9), 1)[0]
+    count = torch.clamp(mask.sum(1), min=1e-9)
+    total = (tokens * mask).sum(1)
+    return total / (count if pooling == "mean" else torch.sqrt(count))
+
+
+def _pooling(config: Dict[str, Any]) -> str:
+    """Both of the ways in which sentence-transformers has written it down."""
+    modes = [config["pooling_mode"]] if "pooling_mode" in config else _old_style(config)
+    if len(modes) != 1 or modes[0] not in POOLINGS:
+        raise ModelkilnError(f"can't compile the pooling {modes}; modelkiln knows one of {list(POOLINGS)}")
+    return str(modes[0])
+
+
+def _old_style(config: Dict[str, Any]) -> List[str]:
+    names = {"cls_token": "cls", "max_tokens": "max", "mean_tokens": "mean"}
+    chosen = [key[len("pooling_mode_") :] for key, on in config.items() if key.startswith("pooling_mode_") and on]
+    return [names.get(name, name) for name in chosen]
+
+
+def _optional_json(path: Path) -> Any:
+    return read_json(path, "the model's " + path.name) if path.exists() else None

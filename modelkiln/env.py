@@ -1,0 +1,55 @@
+"""Every environment variable that modelkiln reads or sets, and what it means.
+
+Read by modelkiln:
+    MODELKILN_CACHE       folder for model versions fetched from a registry (default: ~/.cache/modelkiln)
+    MLFLOW_TRACKING_URI   the MLflow server, where params.yaml names none
+    HF_ENDPOINT           another Hugging Face hub than the public one
+    HF_HUB_OFFLINE        1: the `hub` source refuses to run
+
+Read by the libraries that we call, and by nobody here: HF_TOKEN, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD,
+MLFLOW_TRACKING_TOKEN, AWS_*. Secrets come in this way only; they are never written into params, manifests or receipts.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+TRUE = {"1", "on", "true", "yes"}
+
+
+def cache_folder() -> Path:
+    """Where fetched model versions are kept between processes."""
+    return Path(os.environ.get("MODELKILN_CACHE") or "~/.cache/modelkiln").expanduser()
+
+
+def mlflow_tracking_uri() -> str | None:
+    """The MLflow server that the environment names, or None."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or None
+
+
+def hub_endpoint() -> str:
+    """The Hugging Face hub to download from."""
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def hub_is_offline() -> bool:
+    """Whether the user forbids every access to the hub."""
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in TRUE
+
+
+def keep_libraries_quiet() -> None:
+    """Stops transformers, tokenizers and MLflow from calling home or warning about what they can't know.
+
+    Has to run before those libraries are imported, since they read the environment then.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+
+def offline_environment() -> dict[str, str]:
+    """The environment for a child process that may not reach for the hub."""
+    return {**os.environ, "HF_HUB_OFFLINE": "1"}

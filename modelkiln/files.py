@@ -1,0 +1,111 @@
+"""Files: their digests, JSON that reads the same everywhere, and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from modelkiln.errors import ModelkilnError
+
+CHUNK = 1 << 20  # bytes read at a time: hashing and copying need constant memory
+
+
+def sha256(path: Path) -> str:
+    """The hex SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def relative_files(folder: Path) -> list[str]:
+    """The paths of all files below a folder, relative to it, with forward slashes, sorted."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+def is_inside(relative: str) -> bool:
+    """Whether a path that came from outside stays in the folder that it is joined to, on every system."""
+    path = PurePosixPath(relative)
+    return bool(path.parts) and not path.is_absolute() and not ({"..", "."} & set(relative.split("/"))) and (
+        "\\" not in relative and ":" not in relative and "\0" not in relative
+    )
+
+
+def read_json(path: Path, what: str) -> Any:
+    """The contents of a JSON file.
+
+    Args:
+        path: The file.
+        what: What the file is, for the error: "the manifest".
+
+    Raises:
+        ModelkilnError: the file is missing, or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelkilnError(f"{path}: can't read {what}: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelkilnError(f"{path}: {what} is damaged: {error}") from error
+
+
+def to_json(data: Any) -> str:
+    """`data` as JSON with sorted keys and a final newline: the same bytes for the same data. NaN is refused."""
+    return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file that appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(partial, path)
+
+
+@contextmanager
+def staged_folder(dest: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of `dest` when the block ends well, and is gone when it does not.
+
+    What a killed run left behind is cleared by the next one. The old `dest` stays until the new one is complete.
+
+    Raises:
+        ModelkilnError: the place can't be written to.
+    """
+    partial = dest.with_name(f".{dest.name}.partial")
+    old = dest.with_name(f".{dest.name}.old")
+    with _writing(dest):
+        for leftover in (partial, old):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        partial.mkdir(parents=True)
+    try:
+        with _writing(dest):
+            yield partial
+            if dest.exists():
+                os.replace(dest, old)
+            os.replace(partial, dest)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _writing(dest: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if not error.strerror:
+            raise
+        raise ModelkilnError(
+            f"{dest}: can't write here: {error.strerror} ({error.filename or dest}); "
+            "choose a folder that you may write to and that has room"
+        ) from error

@@ -1,0 +1,89 @@
+"""Sources: where an uncompiled model comes from. One file each.
+
+Whatever the source, the same rules hold for what it brings: only the files that the config lists, each with the sha256
+that it pins, weights in safetensors, and no code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol, cast
+
+from modelkiln import params, plugins
+from modelkiln.errors import ModelkilnError, raise_all
+from modelkiln.files import is_inside, relative_files, sha256
+
+REVISION = "revision.json"
+# Python's pickle runs code when it is read, and remote code is code: https://docs.python.org/3/library/pickle.html
+REFUSED = {".bin", ".ckpt", ".h5", ".joblib", ".msgpack", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth", ".py", ".pyc", ".so"}
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What exactly was fetched."""
+
+    model: str
+    variant: str
+    source: str
+    id: str  # where from: a package, a hub repository, a folder's name
+    revision: str  # which one: a version, a commit, a digest
+    files: dict[str, str] = field(default_factory=dict)  # path: sha256
+
+
+class Source(Protocol):
+    """What a module in this folder has to offer."""
+
+    Options: type  # a frozen dataclass: the source's entry in conf/model/<name>.yaml
+
+    def fetch(self, dest: Path, options: Any, files: list[str]) -> tuple[str, str]:
+        """Puts the model's files into the empty folder `dest`.
+
+        Args:
+            dest: Exists, and is thrown away unless everything goes well.
+            options: An instance of this source's Options.
+            files: The paths that are wanted; empty: all.
+
+        Returns:
+            The id and the revision, for revision.json.
+
+        Raises:
+            ModelkilnError: no network, no such model, no such file.
+        """
+
+
+def fetch(download: params.Download, dest: Path) -> Revision:
+    """Fetches the model that the params describe into the empty folder `dest`, and vouches for each of its files.
+
+    Raises:
+        ModelkilnError: the source failed, or what it brought is not what the params pin.
+    """
+    source = cast(Source, plugins.load("sources", download.source))
+    wanted = sorted(download.files)
+    raise_all("download.files", [f"{name!r} points outside the model's folder" for name in wanted if not is_inside(name)])
+    _refuse_code(wanted)
+    identity, revision = source.fetch(dest, params.source_options(download), wanted)
+    files = {name: sha256(dest / name) for name in relative_files(dest)}
+    _refuse_code(list(files))
+    _check_pins(download, files)
+    return Revision(download.model, download.variant, download.source, identity, revision, files)
+
+
+def _refuse_code(files: list[str]) -> None:
+    raise_all(
+        "refused: modelkiln takes weights as safetensors only, and no code (convert with "
+        "transformers' save_pretrained(…, safe_serialization=True))",
+        [name for name in files if PurePosixPath(name).suffix.lower() in REFUSED],
+    )
+
+
+def _check_pins(download: params.Download, files: dict[str, str]) -> None:
+    mistakes = [f"{name} is missing" for name in download.files if name not in files]
+    mistakes += [
+        f"{name} has sha256 {files[name]}, expected {pin}"
+        for name, pin in download.files.items()
+        if pin is not None and name in files and files[name] != pin
+    ]
+    raise_all(f"{download.model} from {download.source} is not the model that the config pins", mistakes)
+    if "config.json" not in files or not any(name.endswith(".safetensors") for name in files):
+        raise ModelkilnError(f"{download.model}: no model there (config.json and *.safetensors); found {sorted(files)}")
