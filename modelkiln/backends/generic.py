@@ -27,7 +27,10 @@ def compile_graph(module: Any, example: Tuple[Any, Any], path: Path, options: Op
     """Traces the module and saves the frozen graph; see Backend.compile_graph."""
     import torch
 
-    with torch.no_grad(), _deprecation_understood():
+    with torch.no_grad(), _deprecation_understood(), warnings.catch_warnings():
+        # transformers leaves the mask out when nothing is padded, and the tracer warns that it keeps the branch that it
+        # saw. The example is padded, so the branch with the mask is the one that it keeps: right for every input.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         traced = torch.jit.trace(module, example, strict=options.strict)
         torch.jit.save(torch.jit.freeze(traced.eval()), str(path))
 
@@ -42,8 +45,7 @@ def load_graph(path: Path, options: Options) -> Run:  # noqa: ARG001 (the contra
         graph = torch.jit.load(str(path), map_location="cpu")
 
     def run(input_ids: Any, attention_mask: Any) -> Any:
-        # The profiling executor would compile anew for each new shape, and shapes differ in every call.
-        with torch.inference_mode(), torch.jit.optimized_execution(False):
+        with torch.inference_mode():
             (vectors,) = graph(torch.from_numpy(input_ids), torch.from_numpy(attention_mask))
         return vectors.numpy()
 
@@ -55,5 +57,5 @@ def _deprecation_understood() -> Iterator[None]:
     """TorchScript is deprecated since torch 2.13. It is what the first users run, so it stays until they have moved:
     docs/decisions/0003-torchscript.md. This is the one place that knows; any other warning passes through."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+` is (deprecated|not supported)", append=False)
+        warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+` is (deprecated|not supported)")
         yield

@@ -29,7 +29,7 @@ def fetch(dest: Path, options: Options, files: list[str]) -> tuple[str, str]:
     """Downloads the files at that commit; see Source.fetch. The revision is the commit."""
     if env.hub_is_offline():
         raise ModelkilnError("download.source=hub, but HF_HUB_OFFLINE forbids to reach the hub: unset it")
-    import httpx  # huggingface_hub's own client, whose errors pass through it
+    import httpx2  # huggingface_hub's own client, whose errors pass through it
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -39,7 +39,7 @@ def fetch(dest: Path, options: Options, files: list[str]) -> tuple[str, str]:
         for name in names:
             with step(f"downloading {options.repo}/{name}"):
                 hf_hub_download(options.repo, name, revision=options.revision, local_dir=dest, endpoint=endpoint)
-    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, httpx2.HTTPError, OSError) as error:
         raise ModelkilnError(
             f"{endpoint}: can't download {options.repo} at {options.revision}: {one_line(error)}; "
             "look at the network, HF_ENDPOINT and HF_TOKEN, or take the model from elsewhere with download.source"

@@ -1,0 +1,145 @@
+"""The suite's options, and the record that it keeps. Loaded by pytest through an entry point; idle without --artifact."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelkiln.verdict import VERDICT, Check, Figure, Verdict
+
+TOLERANCES = {"atol": 1e-4, "min_cosine": 0.9999, "score_atol": 1e-4}
+PREDICTIONS: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
+IDENTITY: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The suite's options."""
+    group = parser.getgroup("modelkiln", "judging a compiled artifact (--pyargs modelkiln.checks)")
+    group.addoption("--artifact", type=Path, help="the artifact to judge, a folder")
+    group.addoption("--source", type=Path, help="the uncompiled model that it was compiled from, a folder")
+    group.addoption("--golden", type=Path, help="golden samples, JSONL of id and text (default: modelkiln's own)")
+    group.addoption("--reports", type=Path, help="folder to write verdict.json, metrics.json and predictions.json to")
+    group.addoption("--atol", type=float, default=TOLERANCES["atol"], help="of a vector's component [%(default)s]")
+    group.addoption("--min-cosine", type=float, default=TOLERANCES["min_cosine"], help="of two vectors [%(default)s]")
+    group.addoption("--score-atol", type=float, default=TOLERANCES["score_atol"], help="of a score [%(default)s]")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts the record when there is an artifact to judge."""
+    if config.getoption("--artifact") is not None:
+        config.stash[PREDICTIONS] = {}
+        config.stash[IDENTITY] = {}
+        config.pluginmanager.register(Record(config), "modelkiln-record")
+
+
+class Record:
+    """Collects what became of each check, and writes it down at the end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._checks: dict[str, Check] = {}
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file that can't be collected is a failed check."""
+        if report.failed:
+            name = _name(report.nodeid) or "collection"
+            self._checks[name] = Check(name, "error", reason=_reason(report))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Set-up, call and tear-down each report; the worst of them counts."""
+        name = _name(report.nodeid)
+        figures = {key: value for key, value in report.user_properties if isinstance(value, Figure)}
+        if report.failed:
+            outcome = "failed" if report.when == "call" else "error"
+            self._checks[name] = Check(name, outcome, figures, _reason(report))
+        elif report.skipped:
+            self._checks[name] = Check(name, "skipped", figures, _reason(report))
+        elif report.when == "call":
+            self._checks[name] = Check(name, "passed", figures)
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Writes the reports. Only a run in which every check passed is a positive verdict."""
+        folder: Path | None = self._config.getoption("--reports")
+        if folder is None:
+            return
+        checks = sorted(self._checks.values(), key=lambda check: check.name)
+        verdict = Verdict(
+            passed=exitstatus == 0 and bool(checks) and all(check.outcome == "passed" for check in checks),
+            tolerances={name: self._config.getoption(name) for name in TOLERANCES},
+            checks=checks,
+            error="" if checks else "pytest found no checks to run",
+            **{"artifact": "", **self._config.stash[IDENTITY]},
+        )
+        # Imported here: this module is loaded with every pytest run of the environment.
+        from modelkiln.files import to_json, write_text
+
+        write_text(folder / VERDICT, to_json(asdict(verdict)))
+        write_text(folder / "metrics.json", to_json(_metrics(verdict)))
+        write_text(folder / "predictions.json", to_json(self._config.stash[PREDICTIONS]))
+
+
+class Judge:
+    """Holds figures against their bounds, and puts both on record, also when all is well."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._properties = request.node.user_properties
+
+    def at_most(self, name: str, value: float, bound: float) -> None:
+        """Fails the check unless value <= bound."""
+        self._hold(name, value, bound, "at most")
+
+    def at_least(self, name: str, value: float, bound: float) -> None:
+        """Fails the check unless value >= bound."""
+        self._hold(name, value, bound, "at least")
+
+    def _hold(self, name: str, value: float, bound: float, side: str) -> None:
+        figure = Figure(_rounded(value), bound, side)
+        self._properties.append((name, figure))
+        holds = value <= bound if side == "at most" else value >= bound  # not of the rounded; False for NaN
+        if not holds:
+            pytest.fail(f"{name} is {value:.4g}, has to be {side} {bound:g}", pytrace=False)
+
+
+@pytest.fixture
+def judge(request: pytest.FixtureRequest) -> Iterator[Judge]:
+    """See Judge."""
+    yield Judge(request)
+
+
+def _rounded(value: float) -> float | None:
+    """Three digits: enough to judge by, and stable where the last bits are not."""
+    return float(f"{value:.3g}") if math.isfinite(value) else None
+
+
+def _metrics(verdict: Verdict) -> dict[str, Any]:
+    """The figures that `dvc metrics show` lists: the worst of each name over all checks."""
+    worst: dict[str, float] = {}
+    for check in verdict.checks:
+        for name, figure in check.figures.items():
+            if figure.value is not None:
+                pick = max if figure.side == "at most" else min
+                worst[name] = pick(worst.get(name, figure.value), figure.value)
+    failed = sum(check.outcome != "passed" for check in verdict.checks)
+    return {"passed": int(verdict.passed), "checks": len(verdict.checks), "failed": failed, **worst}
+
+
+def _name(nodeid: str) -> str:
+    """`test_vectors.py::test_golden_texts` as people say it: vectors: golden texts."""
+    path, _, test = nodeid.partition("::")
+    area = path.rsplit("/", 1)[-1].removeprefix("test_").removesuffix(".py")
+    return f"{area}: {test.removeprefix('test_').replace('_', ' ')}" if test else area
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """The failure's one line, or the line of the traceback that says it."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash:
+        return " ".join(str(crash.message).split())[:1000]
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[-1])
+    return " ".join(str(report.longrepr).split())[:1000]

@@ -1,0 +1,89 @@
+"""Uncompiled model in, sealed artifact out; the compiling itself is done by a worker process (worker.py)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import modelkiln
+from modelkiln import artifact, env, plugins
+from modelkiln.errors import ModelkilnError
+from modelkiln.files import read_json, staged_folder, to_json, write_text
+from modelkiln.params import Compile, options
+from modelkiln.progress import step
+from modelkiln.sources import REVISION
+
+
+def compile_artifact(source: Path, dest: Path, params: Compile, versions: dict[str, str]) -> artifact.Manifest:
+    """Compiles the model in `source` into the artifact `dest`, which appears whole or not at all.
+
+    Args:
+        source: What the download stage wrote.
+        dest: Replaced if it exists.
+        params: The compile section.
+        versions: The toolchain that must be the worker's, {library: version}.
+
+    Raises:
+        ModelkilnError: the model, the params or the toolchain do not allow it.
+    """
+    revision = read_json(source / REVISION, "the source's revision")
+    task = plugins.load("tasks", params.task)
+    backend_options = asdict(options("backends", params.backend, params.options, "compile.options"))
+    with staged_folder(dest) as folder:
+        with step(f"compiling {revision['model']} for {params.backend} {params.precision}"):
+            reply = _work(source, folder, params, backend_options, versions)
+        for name, text in task.resources().items():
+            write_text(folder / "task" / name, text)
+        manifest = artifact.Manifest(
+            format=artifact.FORMAT,
+            task=params.task,
+            backend=params.backend,
+            precision=params.precision,
+            options=backend_options,
+            encoders={name: artifact.EncoderSpec(**spec) for name, spec in reply["encoders"].items()},
+            dimension=reply["dimension"],
+            pad_id=reply["pad_id"],
+            source={key: value for key, value in revision.items() if key != "files"},
+            toolchain=versions,
+            files={},
+        )
+        return artifact.seal(folder, manifest)
+
+
+def _work(source: Path, folder: Path, params: Compile, backend_options: dict[str, Any], versions: dict[str, str]) -> Any:
+    with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
+        request, reply = Path(scratch) / "request.json", Path(scratch) / "reply.json"
+        asked = {
+            "source": str(source.resolve()),
+            "folder": str(folder.resolve()),
+            "reply": str(reply),
+            "backend": params.backend,
+            "options": backend_options,
+            "max_batch": params.max_batch,
+            "encoders": {name: envelope.max_length for name, envelope in params.encoders.items()},
+            "toolchain": versions,
+        }
+        write_text(request, to_json(asked))
+        python = params.python or sys.executable
+        # The other interpreter has no modelkiln of its own: it runs this one's files.
+        path = os.pathsep.join([str(Path(modelkiln.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        try:
+            done = subprocess.run(
+                [python, "-m", "modelkiln.worker", str(request)],
+                env={**env.offline_environment(), "PYTHONPATH": path.rstrip(os.pathsep)},
+                check=False,
+            )
+        except OSError as error:
+            raise ModelkilnError(f"compile.python: can't run {python!r}: {error.strerror}") from error
+        answer = json.loads(reply.read_text(encoding="utf-8")) if reply.exists() else {}
+        if "error" in answer:
+            raise ModelkilnError(answer["error"])
+        if done.returncode:
+            raise RuntimeError(f"the compile worker failed with exit code {done.returncode}; its output stands above")
+        return answer

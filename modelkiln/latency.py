@@ -1,0 +1,41 @@
+"""How fast an artifact answers on this machine: loading, one document at a time, all in one call."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import modelkiln
+
+
+def measure(folder: Path, texts: list[str]) -> dict[str, Any]:
+    """Seconds to load and to the first answer, milliseconds for one document, documents per second in one call.
+
+    Measured once, in this process, with default options and threads: a first impression. Comparisons belong in paired
+    runs (benchmarks/). Loading includes the import of the backend's library when nothing has imported it before.
+    """
+    started = time.perf_counter()
+    predictor = modelkiln.load(folder)
+    loaded = time.perf_counter()
+    predictor.extract_keywords(texts[0])
+    answered = time.perf_counter()
+    single = []
+    for text in texts:
+        before = time.perf_counter()
+        predictor.extract_keywords(text)
+        single.append((time.perf_counter() - before) * 1000)
+    before = time.perf_counter()
+    predictor.extract_keywords(texts)
+    together = time.perf_counter() - before
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    figures = {
+        "load_s": loaded - started,
+        "first_answer_s": answered - started,
+        "single_p50_ms": statistics.median(single),
+        "single_p95_ms": statistics.quantiles(single, n=20, method="inclusive")[-1] if len(single) > 1 else single[0],
+        "batch_docs_per_s": len(texts) / together,
+        "artifact_mb": size / 1e6,
+    }
+    return {"documents": len(texts), **{name: round(value, 3) for name, value in figures.items()}}

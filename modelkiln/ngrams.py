@@ -1,0 +1,76 @@
+"""Documents -> candidate phrases, as scikit-learn's CountVectorizer finds them for KeyBERT, without scikit-learn.
+
+Source: scikit-learn 1.9, sklearn.feature_extraction.text.CountVectorizer with its defaults (lower-cased, words of two or
+more word characters, stop words taken out before phrases are made). tests/test_ngrams.py compares the two.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from modelkiln.errors import ModelkilnError
+
+WORD = re.compile(r"(?u)\b\w\w+\b")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The phrases of some documents."""
+
+    phrases: list[str]  # each once; in alphabetical order, or in the order of the given vocabulary
+    of_document: list[list[int]]  # for each document the indices of its phrases, ascending
+
+
+def find_candidates(
+    docs: Sequence[str],
+    ngram_range: tuple[int, int],
+    stop_words: frozenset[str],
+    min_df: float,
+    vocabulary: Iterable[str] | None,
+) -> Candidates:
+    """The candidate phrases of the documents.
+
+    Args:
+        docs: The documents.
+        ngram_range: The least and the most words in a phrase.
+        stop_words: Words that are taken out, in lower case.
+        min_df: The least number of documents that a phrase must be in; a float: the least share of them.
+        vocabulary: Only these phrases, as they stand after lower-casing the documents; None: all. A phrase that is
+            there twice counts once, and min_df does not apply.
+
+    Raises:
+        ModelkilnError: an n-gram range or a min_df that means nothing.
+    """
+    _check(ngram_range, min_df)
+    found = [set(_phrases(doc, ngram_range, stop_words)) for doc in docs]
+    if vocabulary is None:
+        least = min_df if isinstance(min_df, int) else min_df * len(docs)
+        documents = Counter(phrase for phrases in found for phrase in phrases)
+        phrases = sorted(phrase for phrase, count in documents.items() if count >= least)
+    else:
+        phrases = list(dict.fromkeys(sorted(vocabulary) if isinstance(vocabulary, set) else vocabulary))
+    index = {phrase: position for position, phrase in enumerate(phrases)}
+    return Candidates(phrases, [sorted(index[phrase] for phrase in each if phrase in index) for each in found])
+
+
+def _phrases(doc: str, ngram_range: tuple[int, int], stop_words: frozenset[str]) -> list[str]:
+    words = [word for word in WORD.findall(doc.lower()) if word not in stop_words]
+    least, most = ngram_range
+    sizes = range(least, min(most, len(words)) + 1)
+    return [" ".join(words[i : i + size]) for size in sizes for i in range(len(words) - size + 1)]
+
+
+def _check(ngram_range: tuple[int, int], min_df: float) -> None:
+    try:
+        least, most = ngram_range
+        good = 1 <= int(least) <= int(most)
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ModelkilnError(f"keyphrase_ngram_range: expected two numbers such as (1, 2), found {ngram_range!r}")
+    share = isinstance(min_df, float)
+    if isinstance(min_df, bool) or not isinstance(min_df, int | float) or min_df < (0 if share else 1) or (share and min_df > 1):
+        raise ModelkilnError(f"min_df: expected documents (1 or more) or a share (0.0 to 1.0), found {min_df!r}")

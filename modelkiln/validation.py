@@ -1,0 +1,72 @@
+"""Runs the checks on an artifact, in a process of their own, and leaves their reports whatever happens to them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from modelkiln import env, golden, latency
+from modelkiln.artifact import read_manifest
+from modelkiln.errors import ModelkilnError
+from modelkiln.files import staged_folder, to_json, write_text
+from modelkiln.params import Validate
+from modelkiln.progress import step
+from modelkiln.verdict import VERDICT, Verdict, read_verdict
+
+
+def validate(artifact: Path, source: Path, reports: Path, params: Validate, python: str | None = None) -> Verdict:
+    """Judges the artifact against its uncompiled model and writes the reports folder, also of a negative verdict.
+
+    Args:
+        artifact: What the compile stage wrote.
+        source: What the download stage wrote.
+        reports: Replaced: verdict.json, metrics.json, predictions.json, junit.xml, latency.json.
+        params: The validate section.
+        python: The backend's interpreter; None: this one.
+
+    Raises:
+        ModelkilnError: there is no artifact to judge, or there are no samples to judge it by.
+    """
+    read_manifest(artifact)
+    samples = golden.read_samples(Path(params.golden) if params.golden else None)
+    with staged_folder(reports) as folder:
+        with step(f"judging {artifact} on {len(samples)} golden samples"):
+            exit_code = _run_checks(artifact, source, folder, params, python)
+        verdict = _settle(folder, exit_code)
+        # A wrong model's speed interests nobody, and a damaged one may not be loaded.
+        figures = latency.measure(artifact, [sample.text for sample in samples]) if verdict.passed else {}
+        write_text(folder / "latency.json", to_json(figures))
+    return verdict
+
+
+def _run_checks(artifact: Path, source: Path, folder: Path, params: Validate, python: str | None) -> int:
+    command = [python or sys.executable, "-m", "pytest", "--pyargs", "modelkiln.checks", "--quiet", "--tb=short"]
+    # Not the settings, plug-ins' caches or conftest of whatever folder this is run in.
+    command += ["-c", os.devnull, "--rootdir", str(Path(__file__).parent / "checks"), "-p", "no:cacheprovider"]
+    command += ["--artifact", str(artifact), "--source", str(source), "--reports", str(folder)]
+    command += ["--junitxml", str(folder / "junit.xml"), "--atol", str(params.atol)]
+    command += ["--min-cosine", str(params.min_cosine), "--score-atol", str(params.score_atol)]
+    if params.golden:
+        command += ["--golden", params.golden]
+    environment = {**env.offline_environment(), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("PYTEST_ADDOPTS", None)  # the user's own, which may deselect
+    # stdout is the stage's: pytest's report is progress here.
+    return subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode
+
+
+def _settle(folder: Path, exit_code: int) -> Verdict:
+    """The verdict that the checks left; a negative one where they left none, or where pytest disagrees."""
+    try:
+        verdict = read_verdict(folder / VERDICT)
+        if verdict.passed and exit_code != 0:
+            verdict = replace(verdict, passed=False, error=f"pytest ended with exit code {exit_code}")
+    except ModelkilnError as error:
+        verdict = Verdict(False, "", error=f"the checks did not finish: exit code {exit_code} ({error})")
+    write_text(folder / VERDICT, to_json(asdict(verdict)))
+    for name, empty in (("metrics.json", {"passed": 0, "checks": 0, "failed": 0}), ("predictions.json", {}), ("junit.xml", "")):
+        if not (folder / name).exists():
+            write_text(folder / name, to_json(empty))
+    return verdict

@@ -1,0 +1,84 @@
+"""The verdict on an artifact: passed or not, and for each check the figures, their bounds, and the reason of a failure.
+
+verdict.json is deterministic: it holds no time and no duration, and its figures are rounded, so that the upload stage
+runs again only when the judgement is another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelkiln.errors import ModelkilnError
+from modelkiln.files import read_json
+
+VERDICT = "verdict.json"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured figure beside its bound."""
+
+    value: float | None  # None: not a finite number
+    bound: float
+    side: str  # "at most" or "at least"
+
+    def holds(self) -> bool:
+        """Whether the figure is within its bound; a figure that is no number never is."""
+        if self.value is None:
+            return False
+        return self.value <= self.bound if self.side == "at most" else self.value >= self.bound
+
+
+@dataclass(frozen=True)
+class Check:
+    """What became of one check."""
+
+    name: str
+    outcome: str  # passed, failed, error, skipped
+    figures: dict[str, Figure] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement on one artifact."""
+
+    passed: bool
+    artifact: str  # its content digest; empty where it could not be read
+    source: dict[str, Any] = field(default_factory=dict)
+    tolerances: dict[str, float] = field(default_factory=dict)
+    golden: str = ""  # sha256 of the golden samples
+    checks: list[Check] = field(default_factory=list)
+    error: str = ""  # why there are no checks, where there are none
+
+    def failures(self) -> list[str]:
+        """One line for each reason of a negative verdict."""
+        failed = [f"{check.name}: {check.reason or check.outcome}" for check in self.checks if check.outcome != "passed"]
+        return failed + ([self.error] if self.error else [])
+
+    def figures(self) -> list[tuple[str, str, str, str]]:
+        """(check, figure, value, bound) for people to read."""
+        return [
+            (check.name, name, "not finite" if figure.value is None else f"{figure.value:g}", f"{figure.side} {figure.bound:g}")
+            for check in self.checks
+            for name, figure in check.figures.items()
+        ]
+
+
+def read_verdict(path: Path) -> Verdict:
+    """The verdict in a file.
+
+    Raises:
+        ModelkilnError: there is none, or it is damaged.
+    """
+    data = read_json(path, "the verdict")
+    try:
+        checks = [
+            Check(**{**check, "figures": {name: Figure(**figure) for name, figure in check["figures"].items()}})
+            for check in data.pop("checks")
+        ]
+        return Verdict(checks=checks, **data)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ModelkilnError(f"{path}: the verdict is damaged: {error!r}; run `dvc repro validate`") from error

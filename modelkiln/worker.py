@@ -1,0 +1,96 @@
+"""The compile worker: a process of its own, in the interpreter that the backend needs.
+
+    python -m modelkiln.worker REQUEST.json
+
+torch-neuron needs Python 3.10 and torch 1.13 while everything else runs on today's (docs/decisions/0002-worker.md), so
+this module and all that it imports keep to Python 3.9 syntax, torch 1.13 and transformers 4.49; a test holds it to that.
+JSON in; the graph, the tokenizer and JSON out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+from modelkiln import backends, toolchain
+from modelkiln.artifact import TOKENIZER
+from modelkiln.encoder_module import EXAMPLE_TEXTS, load_module, load_tokenizer, read_recipe
+from modelkiln.env import keep_libraries_quiet
+from modelkiln.errors import ModelkilnError
+from modelkiln.files import to_json, write_text
+
+
+def main(arguments: List[str]) -> int:
+    """Does what the request says; the reply is a file, since libraries print what they like."""
+    keep_libraries_quiet()
+    request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    try:
+        reply = compile_encoders(request)
+    except ModelkilnError as error:
+        reply = {"error": str(error)}
+    write_text(Path(request["reply"]), to_json(reply))
+    return 1 if "error" in reply else 0
+
+
+def compile_encoders(request: Dict[str, Any]) -> Dict[str, Any]:
+    """Compiles the request's encoders and returns what the manifest has to say of them.
+
+    Args:
+        request: source and folder (paths), backend, options, max_batch, encoders ({name: max_length}), toolchain
+            ({library: version}, held against what is installed here).
+
+    Raises:
+        ModelkilnError: another toolchain, a model that can't be compiled, an envelope that the model can't fill.
+    """
+    toolchain.check(request["toolchain"])
+    import torch
+
+    source, folder = Path(request["source"]), Path(request["folder"])
+    backend = backends.load(request["backend"])
+    recipe = read_recipe(source)
+    module = load_module(source, recipe)
+    _check_lengths(request["encoders"], module.model.config)
+    tokenizer, pad_id = load_tokenizer(source)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.save(str(folder / TOKENIZER))
+    example = _example(tokenizer, pad_id)
+    # A graph of any batch and length serves all encoders. A backend with static shapes will want one graph for each.
+    graph = "graphs/" + backend.GRAPH
+    (folder / "graphs").mkdir()
+    backend.compile_graph(module, example, folder / graph, backend.Options(**request["options"]))
+    with torch.no_grad():
+        dimension = int(module(*example)[0].shape[1])
+    encoders = {
+        name: {"graph": graph, "max_batch": request["max_batch"], "max_length": length, "lower_case": recipe.lower_case}
+        for name, length in request["encoders"].items()
+    }
+    return {"encoders": encoders, "dimension": dimension, "pad_id": pad_id}
+
+
+def _check_lengths(lengths: Dict[str, int], config: Any) -> None:
+    # RoBERTa counts its positions from padding_idx + 1, so two of them are never used.
+    reserved = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    positions = getattr(config, "max_position_embeddings", None)
+    for name, length in lengths.items():
+        if positions and length > positions - reserved:
+            raise ModelkilnError(
+                f"compile.encoders.{name}.max_length is {length}, but the model has {positions - reserved} positions"
+            )
+
+
+def _example(tokenizer: Any, pad_id: int) -> Any:
+    """Real tokens with mixed padding: int64 tensors (input_ids, attention_mask), each (texts, longest)."""
+    import torch
+
+    rows = [encoding.ids for encoding in tokenizer.encode_batch(list(EXAMPLE_TEXTS))]
+    longest = max(len(row) for row in rows)
+    ids = [row + [pad_id] * (longest - len(row)) for row in rows]
+    mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
+    return torch.tensor(ids, dtype=torch.int64), torch.tensor(mask, dtype=torch.int64)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
