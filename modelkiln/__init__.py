@@ -1,9 +1,9 @@
 """modelkiln compiles a trained transformer for serving, proves that it still gives the same answers, and registers it.
 
-    import modelkiln
+import modelkiln
 
-    extractor = modelkiln.load("artifacts/compiled")                 # or "mlflow:keywords-minilm@champion"
-    extractor.extract_keywords("The tram line opens on Friday …")    # [("tram", 0.6121), …]
+extractor = modelkiln.load("artifacts/compiled")                 # or "mlflow:keywords-minilm@champion"
+extractor.extract_keywords("The tram line opens on Friday …")    # [("tram", 0.6121), …]
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def load(ref: str | Path) -> Any:
             fetched once and kept in the cache folder (see modelkiln.env).
 
     Raises:
-        ModelkilnError: no such artifact or version, or one that is not as it was compiled. Nothing of it is loaded then.
+        ModelkilnError: no such artifact or version, or one that is not as it was compiled. It is not loaded then.
     """
     from modelkiln import artifact, env, registries, tasks
     from modelkiln.encoder import load_encoders

@@ -137,8 +137,10 @@ def _manifest(data: dict[str, Any]) -> Manifest:
     unknown = set(data) - {field.name for field in fields(Manifest)}
     if unknown:
         raise ValueError(f"unknown keys {sorted(unknown)}")
-    return Manifest(**{
-        **data,
-        "encoders": {name: EncoderSpec(**spec) for name, spec in data["encoders"].items()},
-        "files": {name: File(**file) for name, file in data["files"].items()},
-    })
+    return Manifest(
+        **{
+            **data,
+            "encoders": {name: EncoderSpec(**spec) for name, spec in data["encoders"].items()},
+            "files": {name: File(**file) for name, file in data["files"].items()},
+        }
+    )

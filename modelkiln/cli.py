@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,19 +23,20 @@ app = typer.Typer(
 )
 
 ArtifactRef = Annotated[
-    str, typer.Argument(metavar="ARTIFACT", help="An artifact's folder, or mlflow:NAME@ALIAS, or mlflow:NAME/VERSION.")
+    str,
+    typer.Argument(metavar="ARTIFACT", help="An artifact's folder, or mlflow:NAME@ALIAS, or mlflow:NAME/VERSION."),
 ]
 DOCUMENTS_AT_ONCE = 32  # they share the encoding of the phrases that they share
 
 
-class Diversify(str, Enum):
+class Diversify(StrEnum):
     """How to keep keywords from being all alike."""
 
     mmr = "mmr"
     maxsum = "maxsum"
 
 
-class Written(str, Enum):
+class Written(StrEnum):
     """What `compose` may be limited to."""
 
     params = "params"
@@ -58,7 +59,8 @@ def main() -> None:
 def extract(
     artifact: ArtifactRef,
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Text files, one document each. None, or -: one document from stdin.")
+        list[Path] | None,
+        typer.Argument(help="Text files, one document each. None, or -: one document from stdin."),
     ] = None,
     top_n: Annotated[int, typer.Option(help="Keywords for each document, at the most.")] = 5,
     ngrams: Annotated[str, typer.Option(help="The least and the most words in a keyword, as 1,2.")] = "1,1",
@@ -100,7 +102,10 @@ def info(artifact: ArtifactRef) -> None:
     manifest = read_manifest(_folder(artifact))
     size = sum(file.size for file in manifest.files.values())
     for name, encoder in manifest.encoders.items():
-        _row(f"encoder {name}", f"{encoder.graph}, up to {encoder.max_batch} texts of {encoder.max_length} tokens in a call")
+        _row(
+            f"encoder {name}",
+            f"{encoder.graph}, up to {encoder.max_batch} texts of {encoder.max_length} tokens in a call",
+        )
     _row("task", manifest.task)
     _row("backend", f"{manifest.backend} {manifest.precision}")
     _row("vectors", f"{manifest.dimension} dimensions")
@@ -113,7 +118,7 @@ def info(artifact: ArtifactRef) -> None:
 
 @app.command()
 def verify(artifact: ArtifactRef) -> None:
-    """Check every byte of an artifact against its manifest, without loading any of it. Exit code 1 if it was altered."""
+    """Check every byte of an artifact against its manifest, loading none of it. Exit code 1 if it was altered."""
     from modelkiln.artifact import verify as verify_artifact
 
     manifest = verify_artifact(_folder(artifact))
@@ -181,11 +186,15 @@ def where() -> None:
     receipt = registration.read_receipt(Path("receipts/upload.json"))
     if not registration.is_registered(receipt, params.load().upload) or receipt["digest"] != manifest.digest:
         raise ModelkilnError(
-            "receipts/upload.json is not about this artifact in this registry; run `dvc repro --force --single-item upload`"
+            "receipts/upload.json is not about this artifact in this registry; "
+            "run `dvc repro --force --single-item upload`"
         )
     _row("artifact", "artifacts/compiled")
     _row("report", "reports/validation/verdict.json")
-    _row("registered", f"{receipt['registry']}:{receipt['name']}@{receipt['alias']}, version {receipt['version']}")
+    _row(
+        "registered",
+        f"{receipt['registry']}:{receipt['name']}@{receipt['alias']}, version {receipt['version']}",
+    )
     _row("registry", receipt["location"])
 
 

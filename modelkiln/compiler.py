@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import modelkiln
-from modelkiln import artifact, env, plugins
+from modelkiln import artifact, env, tasks
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import read_json, staged_folder, to_json, write_text
 from modelkiln.params import Compile, options
@@ -33,7 +33,7 @@ def compile_artifact(source: Path, dest: Path, params: Compile, versions: dict[s
         ModelkilnError: the model, the params or the toolchain do not allow it.
     """
     revision = read_json(source / REVISION, "the source's revision")
-    task = plugins.load("tasks", params.task)
+    task = tasks.load(params.task)
     backend_options = asdict(options("backends", params.backend, params.options, "compile.options"))
     with staged_folder(dest) as folder:
         with step(f"compiling {revision['model']} for {params.backend} {params.precision}"):
@@ -56,7 +56,9 @@ def compile_artifact(source: Path, dest: Path, params: Compile, versions: dict[s
         return artifact.seal(folder, manifest)
 
 
-def _work(source: Path, folder: Path, params: Compile, backend_options: dict[str, Any], versions: dict[str, str]) -> Any:
+def _work(
+    source: Path, folder: Path, params: Compile, backend_options: dict[str, Any], versions: dict[str, str]
+) -> Any:
     with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
         request, reply = Path(scratch) / "request.json", Path(scratch) / "reply.json"
         asked = {

@@ -22,8 +22,8 @@ def compose(conf: Path = CONF, overrides: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
         ModelkilnError: an unknown option, a mistyped key, a value that was left open; all mistakes at once.
     """
-    from hydra import initialize_config_dir
     from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -55,7 +55,10 @@ def check(data: dict[str, Any], path: Path = params.PARAMS) -> None:
         written = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ModelkilnError(f"{path}: {one_line(error)}; write it with `modelkiln compose`") from error
-    raise_all(f"{path} is not what conf/ gives (`modelkiln compose` writes it anew)", list(_differences(written, data, "")))
+    raise_all(
+        f"{path} is not what conf/ gives (`modelkiln compose` writes it anew)",
+        list(_differences(written, data, "")),
+    )
 
 
 def _open_values(data: Any, where: str) -> Iterator[str]:

@@ -45,7 +45,9 @@ class Encoder:
         Raises:
             ModelkilnError: something in `texts` is not text.
         """
-        rows = [encoding.ids for encoding in self._tokenizer.encode_batch([self._clean(i, t) for i, t in enumerate(texts)])]
+        rows = [
+            encoding.ids for encoding in self._tokenizer.encode_batch([self._clean(i, t) for i, t in enumerate(texts)])
+        ]
         vectors = np.empty((len(rows), self.dimension), dtype=np.float32)
         for batch in plan_batches([len(row) for row in rows], self.spec.max_batch):
             vectors[batch] = self._run(*self._pad([rows[i] for i in batch]))

@@ -7,9 +7,10 @@ does. Runs on torch 1.13 with transformers 4.49 and on today's: only what both k
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import read_json
@@ -31,7 +32,7 @@ class Recipe:
 
     pooling: str
     normalize: bool
-    max_length: Optional[int]  # tokens, special tokens included; None where the model does not say
+    max_length: int | None  # tokens, special tokens included; None where the model does not say
     lower_case: bool
 
 
@@ -73,16 +74,22 @@ def load_module(source: Path, recipe: Recipe) -> Any:
             super().__init__()
             self.model = model
 
-        def forward(self, input_ids: Any, attention_mask: Any) -> Tuple[Any]:
+        def forward(self, input_ids: Any, attention_mask: Any) -> tuple[Any]:
             tokens = self.model(input_ids, attention_mask, return_dict=False)[0]
             vectors = _pool(tokens, attention_mask, recipe.pooling)
             if recipe.normalize:
                 vectors = torch.nn.functional.normalize(vectors, p=2.0, dim=1)
             return (vectors,)
 
-    model = AutoModel.from_pretrained(
-        str(source), local_files_only=True, trust_remote_code=False, use_safetensors=True, attn_implementation="eager"
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # transformers warns of names that it uses itself
+        model = AutoModel.from_pretrained(
+            str(source),
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            attn_implementation="eager",
+        )
     return EncoderModule(model.float().eval()).eval()
 
 
@@ -94,7 +101,9 @@ def load_tokenizer(source: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=True, trust_remote_code=False, use_fast=True)
+    tokenizer = AutoTokenizer.from_pretrained(
+        str(source), local_files_only=True, trust_remote_code=False, use_fast=True
+    )
     if not tokenizer.is_fast:
         raise ModelkilnError(f"{source}: its tokenizer has no fast version (no tokenizer.json); convert it first")
     return tokenizer.backend_tokenizer, tokenizer.pad_token_id or 0
@@ -113,7 +122,7 @@ def _pool(tokens: Any, attention_mask: Any, pooling: str) -> Any:
     return total / (count if pooling == "mean" else torch.sqrt(count))
 
 
-def _pooling(config: Dict[str, Any]) -> str:
+def _pooling(config: dict[str, Any]) -> str:
     """Both of the ways in which sentence-transformers has written it down."""
     modes = [config["pooling_mode"]] if "pooling_mode" in config else _old_style(config)
     if len(modes) != 1 or modes[0] not in POOLINGS:
@@ -121,7 +130,7 @@ def _pooling(config: Dict[str, Any]) -> str:
     return str(modes[0])
 
 
-def _old_style(config: Dict[str, Any]) -> List[str]:
+def _old_style(config: dict[str, Any]) -> list[str]:
     names = {"cls_token": "cls", "max_tokens": "max", "mean_tokens": "mean"}
     chosen = [key[len("pooling_mode_") :] for key, on in config.items() if key.startswith("pooling_mode_") and on]
     return [names.get(name, name) for name in chosen]

@@ -33,8 +33,11 @@ def relative_files(folder: Path) -> list[str]:
 def is_inside(relative: str) -> bool:
     """Whether a path that came from outside stays in the folder that it is joined to, on every system."""
     path = PurePosixPath(relative)
-    return bool(path.parts) and not path.is_absolute() and not ({"..", "."} & set(relative.split("/"))) and (
-        "\\" not in relative and ":" not in relative and "\0" not in relative
+    return (
+        bool(path.parts)
+        and not path.is_absolute()
+        and not ({"..", "."} & set(relative.split("/")))
+        and ("\\" not in relative and ":" not in relative and "\0" not in relative)
     )
 
 

@@ -1,7 +1,7 @@
 """Documents -> candidate phrases, as scikit-learn's CountVectorizer finds them for KeyBERT, without scikit-learn.
 
-Source: scikit-learn 1.9, sklearn.feature_extraction.text.CountVectorizer with its defaults (lower-cased, words of two or
-more word characters, stop words taken out before phrases are made). tests/test_ngrams.py compares the two.
+Source: scikit-learn 1.9, sklearn.feature_extraction.text.CountVectorizer with its defaults (lower-cased, words of two
+or more word characters, stop words taken out before phrases are made). tests/test_ngrams.py compares the two.
 """
 
 from __future__ import annotations
@@ -72,5 +72,10 @@ def _check(ngram_range: tuple[int, int], min_df: float) -> None:
     if not good:
         raise ModelkilnError(f"keyphrase_ngram_range: expected two numbers such as (1, 2), found {ngram_range!r}")
     share = isinstance(min_df, float)
-    if isinstance(min_df, bool) or not isinstance(min_df, int | float) or min_df < (0 if share else 1) or (share and min_df > 1):
+    if (
+        isinstance(min_df, bool)
+        or not isinstance(min_df, int | float)
+        or min_df < (0 if share else 1)
+        or (share and min_df > 1)
+    ):
         raise ModelkilnError(f"min_df: expected documents (1 or more) or a share (0.0 to 1.0), found {min_df!r}")

@@ -95,12 +95,14 @@ def load(path: Path = PARAMS) -> Params:
     """The params of a file.
 
     Raises:
-        ModelkilnError: the file is missing or wrong; lists every unknown key, wrong type, unknown plug-in and bad option.
+        ModelkilnError: the file is missing or wrong; lists each unknown key, wrong type, unknown plug-in and bad option.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ModelkilnError(f"{path}: {error.strerror}; run from the project's folder, or `modelkiln compose`") from error
+        raise ModelkilnError(
+            f"{path}: {error.strerror}; run from the project's folder, or `modelkiln compose`"
+        ) from error
     except yaml.YAMLError as error:
         raise ModelkilnError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
     return from_data(data, str(path))
@@ -144,7 +146,7 @@ def _check_plugins(data: Mapping[str, Any], mistakes: list[str]) -> None:
         mistakes.append(
             f"download.sources.{source}: is missing; {download.get('model')} has options for: {', '.join(sources)}"
         )
-    elif _plugin("sources", source, "download.source", mistakes):
+    elif isinstance(source, str) and _plugin("sources", source, "download.source", mistakes):
         schema.parse(_options("sources", source), sources[source], f"download.sources.{source}", mistakes)
     if _plugin("registries", upload.get("registry"), "upload.registry", mistakes):
         schema.parse(_options("registries", upload["registry"]), upload.get("options", {}), "upload.options", mistakes)
@@ -157,7 +159,9 @@ def _check_plugins(data: Mapping[str, Any], mistakes: list[str]) -> None:
         schema.parse(backend.Options, compile_.get("options", {}), "compile.options", mistakes)
         if compile_.get("precision") not in backend.PRECISIONS:
             offer = plugins.suggest(str(compile_.get("precision")), backend.PRECISIONS)
-            mistakes.append(f"compile.precision: unknown for {compile_['backend']}: {compile_.get('precision')!r}{offer}")
+            mistakes.append(
+                f"compile.precision: unknown for {compile_['backend']}: {compile_.get('precision')!r}{offer}"
+            )
 
 
 def _plugin(kind: str, name: Any, where: str, mistakes: list[str]) -> bool:

@@ -31,17 +31,19 @@ def compare_vectors(expected: NDArray[np.float32], actual: NDArray[np.float32]) 
     lengths = np.linalg.norm(exact, axis=1) * np.linalg.norm(found, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         cosines = (exact * found).sum(axis=1) / lengths
-        return Parity({
-            "min_cosine": float(cosines.min()),
-            "max_abs_difference": float(np.abs(exact - found).max()),
-        })
+        return Parity(
+            {
+                "min_cosine": float(cosines.min()),
+                "max_abs_difference": float(np.abs(exact - found).max()),
+            }
+        )
 
 
 def compare_keywords(expected: Sequence[Keywords], actual: Sequence[Keywords], atol: float) -> Parity:
     """How two extractions over the same documents differ.
 
-    Two keywords whose scores differ by at most `atol` are a tie: their order, and which of them is the last to be named,
-    is nobody's answer, so a swap of them is no failure.
+    Two keywords whose scores differ by at most `atol` are a tie: their order, and which of them is the last to be
+    named, is nobody's answer, so a swap of them is no failure.
 
     Args:
         expected: For each document (keyword, score) pairs.
@@ -57,7 +59,7 @@ def compare_keywords(expected: Sequence[Keywords], actual: Sequence[Keywords], a
     failures, worst = [], 0.0
     for index, (wanted, found) in enumerate(zip(expected, actual, strict=True)):
         scores = dict(wanted)
-        differences = [abs(score - scores[keyword]) for keyword, score in found if keyword in scores]
+        differences = [_difference(score, scores[keyword]) for keyword, score in found if keyword in scores]
         # np.max, unlike max, does not lose a NaN.
         worst = float(np.max([worst, *differences]))
         if not _same(wanted, found, atol):
@@ -73,6 +75,12 @@ def _same(wanted: Keywords, found: Keywords, atol: float) -> bool:
     # Position by position: the keyword found there must have, by the reference's own score where it names it, the score
     # that the reference has there. `not (… <= atol)` so that NaN is a difference.
     return all(
-        abs(score - wanted_score) <= atol and abs(scores.get(keyword, wanted_score) - wanted_score) <= atol
+        _difference(score, wanted_score) <= atol
+        and _difference(scores.get(keyword, wanted_score), wanted_score) <= atol
         for (_, wanted_score), (keyword, score) in zip(wanted, found, strict=True)
     )
+
+
+def _difference(score: float, other: float) -> float:
+    """Scores come rounded to 4 digits; 0.3002 - 0.3001 is to be 1e-4, and not a little more, as floats have it."""
+    return round(abs(score - other), 9)

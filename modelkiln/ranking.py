@@ -1,7 +1,7 @@
 """Vectors of a document and of its candidates -> the best candidates, by the three ways that KeyBERT has.
 
-Sources: KeyBERT 0.9 (cosine; maximal marginal relevance, Carbonell & Goldstein 1998; max sum distance). Arithmetic stays
-in float32 and in KeyBERT's order of operations, so that near ties fall the same way. A vector is (dimension,), the
+Sources: KeyBERT 0.9 (cosine; maximal marginal relevance, Carbonell & Goldstein 1998; max sum distance). Arithmetic
+stays in float32 and in KeyBERT's order of operations, so that near ties fall the same way. A vector is (dimension,), the
 candidates' are (n, dimension); what comes back are (index, score) pairs, scores being cosines with the document.
 """
 
@@ -74,7 +74,8 @@ def by_max_sum(document: Floats, candidates: Floats, top_n: int, nr_candidates: 
 
 
 def _scores(document: Floats, candidates: Floats) -> Floats:
-    return _unit(candidates) @ _unit(document[None, :])[0]
+    scores: Floats = _unit(candidates) @ _unit(document[None, :])[0]
+    return scores
 
 
 def _unit(vectors: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""From a validated artifact to a registered version and its receipt: the verdict's word, the lineage, the model card."""
+"""From a validated artifact to a registered version and its receipt; with its lineage and its model card."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def upload(folder: Path, verdict: Verdict, predictions: dict[str, Any], params: 
     if not verdict.passed:
         raise ModelkilnError(f"not registered: the verdict is negative: {'; '.join(verdict.failures())}")
     if verdict.artifact != manifest.digest:
-        raise ModelkilnError(f"not registered: the verdict is of artifact {verdict.artifact}, this is {manifest.digest}")
+        raise ModelkilnError(
+            f"not registered: the verdict is of artifact {verdict.artifact}, this is {manifest.digest}"
+        )
     _check_remote(params.remote)
     registry = registries.load(params.registry)
     registry_options = options("registries", params.registry, params.options, "upload.options")
@@ -52,7 +54,10 @@ def upload(folder: Path, verdict: Verdict, predictions: dict[str, Any], params: 
             extras={
                 "card.md": card,
                 "verdict.json": to_json(asdict(verdict)),
-                **{f"golden/{name}.json": to_json(predictions[name]) for name in ("inputs", "inference_params", "predictions")},
+                **{
+                    f"golden/{name}.json": to_json(predictions[name])
+                    for name in ("inputs", "inference_params", "predictions")
+                },
             },
             tags=lineage,
             card=card,
@@ -64,7 +69,7 @@ def upload(folder: Path, verdict: Verdict, predictions: dict[str, Any], params: 
 
 
 def is_registered(receipt: Receipt, params: Upload) -> bool:
-    """Whether the registry holds what the receipt says. A receipt may have come from a clone with a registry of its own."""
+    """Whether the registry holds what the receipt says, which may come from a clone with a registry of its own."""
     registry_options = options("registries", params.registry, params.options, "upload.options")
     found = registries.load(params.registry).find(receipt["name"], receipt["digest"], registry_options)
     return found is not None and found.version == receipt["version"]
@@ -86,7 +91,9 @@ def read_lineage(manifest: Manifest, remote: str | None) -> dict[str, str]:
         # dvc.lock changes in the run itself, and is recorded beside.
         "git_clean": "no" if _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock") else "yes",
         # DVC's own hash function, so that the value can be looked up in DVC; nothing rests on it.
-        "dvc_lock_md5": hashlib.md5(lock.read_bytes(), usedforsecurity=False).hexdigest() if lock.exists() else "unknown",
+        "dvc_lock_md5": hashlib.md5(lock.read_bytes(), usedforsecurity=False).hexdigest()
+        if lock.exists()
+        else "unknown",
         "dvc_remote": remote or "none",
     }
 
@@ -94,31 +101,33 @@ def read_lineage(manifest: Manifest, remote: str | None) -> dict[str, str]:
 def write_card(name: str, manifest: Manifest, verdict: Verdict, lineage: dict[str, str]) -> str:
     """The model card, in Markdown; the same for the same artifact and lineage."""
     figures = [f"| {check}: {figure} | {value} | {bound} |" for check, figure, value, bound in verdict.figures()]
-    return "\n".join([
-        f"# {name}",
-        "",
-        f"{manifest.source['model']} ({manifest.source['variant']}), compiled for `{manifest.backend}` in "
-        f"{manifest.precision}, for {manifest.task}. Load it with `modelkiln.load`.",
-        "",
-        "## Does it give the same answers?",
-        "",
-        f"Yes: {len(verdict.checks)} of {len(verdict.checks)} checks against the uncompiled model passed.",
-        "",
-        "| figure | found | bound |",
-        "|---|---|---|",
-        *figures,
-        "",
-        "## Lineage",
-        "",
-        "| | |",
-        "|---|---|",
-        *(f"| {key} | `{value}` |" for key, value in lineage.items()),
-        "",
-        "## Compiled with",
-        "",
-        ", ".join(f"{library} {version}" for library, version in manifest.toolchain.items()),
-        "",
-    ])
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            f"{manifest.source['model']} ({manifest.source['variant']}), compiled for `{manifest.backend}` in "
+            f"{manifest.precision}, for {manifest.task}. Load it with `modelkiln.load`.",
+            "",
+            "## Does it give the same answers?",
+            "",
+            f"Yes: {len(verdict.checks)} of {len(verdict.checks)} checks against the uncompiled model passed.",
+            "",
+            "| figure | found | bound |",
+            "|---|---|---|",
+            *figures,
+            "",
+            "## Lineage",
+            "",
+            "| | |",
+            "|---|---|",
+            *(f"| {key} | `{value}` |" for key, value in lineage.items()),
+            "",
+            "## Compiled with",
+            "",
+            ", ".join(f"{library} {version}" for library, version in manifest.toolchain.items()),
+            "",
+        ]
+    )
 
 
 def read_receipt(path: Path) -> Receipt:

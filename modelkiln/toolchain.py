@@ -68,7 +68,11 @@ def check(versions: dict[str, str]) -> None:
     raise_all(
         "the environment is not the one in toolchain.yaml (run `make setup`, or record what is installed with "
         "`modelkiln compose --only toolchain`)",
-        [f"{name} is {found[name]}, expected {version}" for name, version in versions.items() if found[name] != version],
+        [
+            f"{name} is {found[name]}, expected {version}"
+            for name, version in versions.items()
+            if found[name] != version
+        ],
     )
 
 

@@ -43,9 +43,25 @@ def validate(artifact: Path, source: Path, reports: Path, params: Validate, pyth
 
 
 def _run_checks(artifact: Path, source: Path, folder: Path, params: Validate, python: str | None) -> int:
-    command = [python or sys.executable, "-m", "pytest", "--pyargs", "modelkiln.checks", "--quiet", "--tb=short"]
+    command = [
+        python or sys.executable,
+        "-m",
+        "pytest",
+        "--pyargs",
+        "modelkiln.checks",
+        "--verbose",
+        "--no-header",
+    ]
+    command += ["--tb=short"]
     # Not the settings, plug-ins' caches or conftest of whatever folder this is run in.
-    command += ["-c", os.devnull, "--rootdir", str(Path(__file__).parent / "checks"), "-p", "no:cacheprovider"]
+    command += [
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(Path(__file__).parent / "checks"),
+        "-p",
+        "no:cacheprovider",
+    ]
     command += ["--artifact", str(artifact), "--source", str(source), "--reports", str(folder)]
     command += ["--junitxml", str(folder / "junit.xml"), "--atol", str(params.atol)]
     command += ["--min-cosine", str(params.min_cosine), "--score-atol", str(params.score_atol)]
@@ -66,7 +82,11 @@ def _settle(folder: Path, exit_code: int) -> Verdict:
     except ModelkilnError as error:
         verdict = Verdict(False, "", error=f"the checks did not finish: exit code {exit_code} ({error})")
     write_text(folder / VERDICT, to_json(asdict(verdict)))
-    for name, empty in (("metrics.json", {"passed": 0, "checks": 0, "failed": 0}), ("predictions.json", {}), ("junit.xml", "")):
+    for name, empty in (
+        ("metrics.json", {"passed": 0, "checks": 0, "failed": 0}),
+        ("predictions.json", {}),
+        ("junit.xml", ""),
+    ):
         if not (folder / name).exists():
             write_text(folder / name, to_json(empty))
     return verdict

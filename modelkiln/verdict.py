@@ -55,13 +55,20 @@ class Verdict:
 
     def failures(self) -> list[str]:
         """One line for each reason of a negative verdict."""
-        failed = [f"{check.name}: {check.reason or check.outcome}" for check in self.checks if check.outcome != "passed"]
+        failed = [
+            f"{check.name}: {check.reason or check.outcome}" for check in self.checks if check.outcome != "passed"
+        ]
         return failed + ([self.error] if self.error else [])
 
     def figures(self) -> list[tuple[str, str, str, str]]:
         """(check, figure, value, bound) for people to read."""
         return [
-            (check.name, name, "not finite" if figure.value is None else f"{figure.value:g}", f"{figure.side} {figure.bound:g}")
+            (
+                check.name,
+                name,
+                "not finite" if figure.value is None else f"{figure.value:g}",
+                f"{figure.side} {figure.bound:g}",
+            )
             for check in self.checks
             for name, figure in check.figures.items()
         ]

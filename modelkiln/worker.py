@@ -3,7 +3,7 @@
     python -m modelkiln.worker REQUEST.json
 
 torch-neuron needs Python 3.10 and torch 1.13 while everything else runs on today's (docs/decisions/0002-worker.md), so
-this module and all that it imports keep to Python 3.9 syntax, torch 1.13 and transformers 4.49; a test holds it to that.
+this module and all its imports keep to Python 3.9 syntax, torch 1.13 and transformers 4.49; a test holds it to that.
 JSON in; the graph, the tokenizer and JSON out.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 from modelkiln import backends, toolchain
 from modelkiln.artifact import TOKENIZER
@@ -22,7 +22,7 @@ from modelkiln.errors import ModelkilnError
 from modelkiln.files import to_json, write_text
 
 
-def main(arguments: List[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Does what the request says; the reply is a file, since libraries print what they like."""
     keep_libraries_quiet()
     request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
@@ -34,7 +34,7 @@ def main(arguments: List[str]) -> int:
     return 1 if "error" in reply else 0
 
 
-def compile_encoders(request: Dict[str, Any]) -> Dict[str, Any]:
+def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     """Compiles the request's encoders and returns what the manifest has to say of them.
 
     Args:
@@ -64,13 +64,18 @@ def compile_encoders(request: Dict[str, Any]) -> Dict[str, Any]:
     with torch.no_grad():
         dimension = int(module(*example)[0].shape[1])
     encoders = {
-        name: {"graph": graph, "max_batch": request["max_batch"], "max_length": length, "lower_case": recipe.lower_case}
+        name: {
+            "graph": graph,
+            "max_batch": request["max_batch"],
+            "max_length": length,
+            "lower_case": recipe.lower_case,
+        }
         for name, length in request["encoders"].items()
     }
     return {"encoders": encoders, "dimension": dimension, "pad_id": pad_id}
 
 
-def _check_lengths(lengths: Dict[str, int], config: Any) -> None:
+def _check_lengths(lengths: dict[str, int], config: Any) -> None:
     # RoBERTa counts its positions from padding_idx + 1, so two of them are never used.
     reserved = config.pad_token_id + 1 if "roberta" in config.model_type else 0
     positions = getattr(config, "max_position_embeddings", None)

@@ -6,8 +6,9 @@ A backend is written against torch 1.13 and Python 3.9, since it runs in the int
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Protocol, Tuple, cast
+from typing import Any, Protocol, cast
 
 from modelkiln import plugins
 
@@ -20,11 +21,11 @@ class Backend(Protocol):
     """What a module in this folder has to offer."""
 
     Options: type  # a frozen dataclass: what conf/backend/<name>.yaml may put under `options`
-    LIBRARIES: Tuple[str, ...]  # distributions whose versions the compiled graph depends on
-    PRECISIONS: Tuple[str, ...]  # what `precision` may be
+    LIBRARIES: tuple[str, ...]  # distributions whose versions the compiled graph depends on
+    PRECISIONS: tuple[str, ...]  # what `precision` may be
     GRAPH: str  # the file name of a graph, which some formats write into the graph
 
-    def compile_graph(self, module: Any, example: Tuple[Any, Any], path: Path, options: Any) -> None:
+    def compile_graph(self, module: Any, example: tuple[Any, Any], path: Path, options: Any) -> None:
         """Compiles a torch module (input_ids, attention_mask) -> (vectors,) into the file `path`.
 
         Args:

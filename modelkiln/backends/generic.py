@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Tuple
+from typing import Any
 
 from modelkiln.backends import Run
 from modelkiln.errors import ModelkilnError
@@ -23,15 +24,15 @@ class Options:
     strict: bool = True  # refuse modules that return or keep mutable containers
 
 
-def compile_graph(module: Any, example: Tuple[Any, Any], path: Path, options: Options) -> None:
+def compile_graph(module: Any, example: tuple[Any, Any], path: Path, options: Options) -> None:
     """Traces the module and saves the frozen graph; see Backend.compile_graph."""
     import torch
 
     with torch.no_grad(), _deprecation_understood(), warnings.catch_warnings():
         # transformers leaves the mask out when nothing is padded, and the tracer warns that it keeps the branch that it
         # saw. The example is padded, so the branch with the mask is the one that it keeps: right for every input.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        traced = torch.jit.trace(module, example, strict=options.strict)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        traced: Any = torch.jit.trace(module, example, strict=options.strict)  # type: ignore[no-untyped-call]
         torch.jit.save(torch.jit.freeze(traced.eval()), str(path))
 
 
@@ -42,7 +43,7 @@ def load_graph(path: Path, options: Options) -> Run:  # noqa: ARG001 (the contra
     except ImportError as error:
         raise ModelkilnError(f"backend 'generic' needs torch: pip install 'modelkiln[generic]' ({error})") from error
     with _deprecation_understood():
-        graph = torch.jit.load(str(path), map_location="cpu")
+        graph = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
 
     def run(input_ids: Any, attention_mask: Any) -> Any:
         with torch.inference_mode():

@@ -1,6 +1,6 @@
-"""The pytest suite that judges an artifact against its uncompiled model. Ships with the package; run it on any artifact:
+"""The pytest suite that judges an artifact against its uncompiled model. Ships with the package; run it on any:
 
     pytest --pyargs modelkiln.checks --artifact artifacts/compiled --source artifacts/source
 
-With `--reports FOLDER` it writes verdict.json, metrics.json and predictions.json there, as the validate stage has it do.
+With `--reports FOLDER` it writes verdict.json, metrics.json and predictions.json, as the validate stage has it do.
 """

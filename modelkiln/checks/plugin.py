@@ -1,9 +1,8 @@
-"""The suite's options, and the record that it keeps. Loaded by pytest through an entry point; idle without --artifact."""
+"""The suite's options, and the record that it keeps. pytest loads it by an entry point; idle without --artifact."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ import pytest
 from modelkiln.verdict import VERDICT, Check, Figure, Verdict
 
 TOLERANCES = {"atol": 1e-4, "min_cosine": 0.9999, "score_atol": 1e-4}
-PREDICTIONS: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
-IDENTITY: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
+PREDICTIONS = pytest.StashKey[dict[str, Any]]()
+IDENTITY = pytest.StashKey[dict[str, Any]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -106,9 +105,9 @@ class Judge:
 
 
 @pytest.fixture
-def judge(request: pytest.FixtureRequest) -> Iterator[Judge]:
+def judge(request: pytest.FixtureRequest) -> Judge:
     """See Judge."""
-    yield Judge(request)
+    return Judge(request)
 
 
 def _rounded(value: float) -> float | None:

@@ -24,5 +24,7 @@ def test_was_compiled_from_this_source(manifest: Manifest, source: Path) -> None
 
 def test_carries_no_original_weights(manifest: Manifest, source: Path) -> None:
     original = {sha256(path) for path in source.rglob("*.safetensors")}
-    carried = [name for name, file in manifest.files.items() if file.sha256 in original or name.endswith(".safetensors")]
+    carried = [
+        name for name, file in manifest.files.items() if file.sha256 in original or name.endswith(".safetensors")
+    ]
     assert not carried, f"original weights beside the compiled ones: {carried}"

@@ -12,7 +12,12 @@ from modelkiln.checks.plugin import PREDICTIONS, Judge
 
 
 def test_golden_samples_in_every_mode(
-    judge: Judge, predictor: Any, reference: Any, manifest: Manifest, texts: list[str], pytestconfig: pytest.Config
+    judge: Judge,
+    predictor: Any,
+    reference: Any,
+    manifest: Manifest,
+    texts: list[str],
+    pytestconfig: pytest.Config,
 ) -> None:
     task = tasks.load(manifest.task)
     expected, actual = task.predict(reference, texts), task.predict(predictor, texts)

@@ -37,12 +37,28 @@ def test_edges_of_the_envelope(
     longest = encoder.spec.max_length
     lengths = [1, 2, longest // 2, longest - 3, longest - 2, longest - 1, longest, 2 * longest]
     edges = [_of_length(encoder, words, length) for length in lengths]
-    for batch in (edges[:1], edges, [words[0]] * encoder.spec.max_batch, [words[0]] * (encoder.spec.max_batch + 1)):
+    for batch in (
+        edges[:1],
+        edges,
+        [words[0]] * encoder.spec.max_batch,
+        [words[0]] * (encoder.spec.max_batch + 1),
+    ):
         _judge(judge, reference, encoder, batch, pytestconfig)
 
 
 def test_hostile_texts(judge: Judge, reference: Any, encoder: Encoder, pytestconfig: pytest.Config) -> None:
-    texts = ["", "  \n\t", "a", "\0\0null\0", "🙂🚀", "שלום עולם", "中文沒有空格", "x" * 5000, "\u200b\ufeff", "ÄÖÜ ß ñ ¿"]
+    texts = [
+        "",
+        "  \n\t",
+        "a",
+        "\0\0null\0",
+        "🙂🚀",
+        "שלום עולם",
+        "中文沒有空格",
+        "x" * 5000,
+        "\u200b\ufeff",
+        "ÄÖÜ ß ñ ¿",
+    ]
     _judge(judge, reference, encoder, texts, pytestconfig)
 
 

@@ -99,7 +99,9 @@ def parse_ref(text: str) -> Ref | None:
     if match := re.fullmatch(rf"({NAME})(?:@({NAME})|/([0-9]+))", rest):
         plugins.load("registries", registry)
         return Ref(registry, match[1], version=match[3], alias=match[2])
-    raise ModelkilnError(f"{text!r}: expected REGISTRY:NAME@ALIAS or REGISTRY:NAME/VERSION, as mlflow:keywords-minilm@champion")
+    raise ModelkilnError(
+        f"{text!r}: expected REGISTRY:NAME@ALIAS or REGISTRY:NAME/VERSION, as mlflow:keywords-minilm@champion"
+    )
 
 
 def fetch_cached(ref: Ref) -> Path:

@@ -1,7 +1,7 @@
 """`mlflow`: an MLflow server, or its sqlite file in the project's folder, by the same client.
 
 Tags of a version that modelkiln wrote: `content_digest`, `complete` ("true" once it is), and the lineage. MLflow has no
-uniqueness constraint, so writers on one machine take turns by a lock, and the lowest complete version of a digest counts.
+uniqueness constraint, so writers on one machine take turns by a lock, and of two versions with one digest the lower counts.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ def register(registration: Registration, options: Options) -> Version:
             version = leftovers[0] if leftovers else _create(client, registration, options)
             with step(f"uploading to {_public(uri)}"):
                 _upload(client, version.run_id, registration)
-            with step("verifying what the registry holds"), tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
+            with (
+                step("verifying what the registry holds"),
+                tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch,
+            ):
                 _download(client, version.run_id, Path(scratch))
                 artifact.verify(Path(scratch), registration.digest)
             client.set_model_version_tag(version.name, version.version, "complete", "true")
@@ -138,7 +141,9 @@ def _search(client: Any, name: str, digest: str) -> list[Any]:
 def _version(found: Any, uri: str) -> Version:
     digest = found.tags.get("content_digest")
     if not digest or not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise ModelkilnError(f"{REGISTRY}:{found.name}/{found.version} was not registered by modelkiln: it has no digest")
+        raise ModelkilnError(
+            f"{REGISTRY}:{found.name}/{found.version} was not registered by modelkiln: it has no digest"
+        )
     return Version(REGISTRY, _public(uri), found.name, str(found.version), digest)
 
 
@@ -146,7 +151,8 @@ def _uri(options: Options) -> str:
     uri = options.tracking_uri or env.mlflow_tracking_uri() or EMBEDDED
     if uri == EMBEDDED and not options.artifact_root and not Path("registry/mlflow.db").exists():
         raise ModelkilnError(
-            "no MLflow registry: set MLFLOW_TRACKING_URI to your server, or run this in a project's folder after `make repro`"
+            "no MLflow registry: set MLFLOW_TRACKING_URI to your server, "
+            "or run this in a project's folder after `make repro`"
         )
     return uri
 

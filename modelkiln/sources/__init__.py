@@ -16,7 +16,22 @@ from modelkiln.files import is_inside, relative_files, sha256
 
 REVISION = "revision.json"
 # Python's pickle runs code when it is read, and remote code is code: https://docs.python.org/3/library/pickle.html
-REFUSED = {".bin", ".ckpt", ".h5", ".joblib", ".msgpack", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth", ".py", ".pyc", ".so"}
+REFUSED = {
+    ".bin",
+    ".ckpt",
+    ".h5",
+    ".joblib",
+    ".msgpack",
+    ".npy",
+    ".npz",
+    ".pickle",
+    ".pkl",
+    ".pt",
+    ".pth",
+    ".py",
+    ".pyc",
+    ".so",
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +75,10 @@ def fetch(download: params.Download, dest: Path) -> Revision:
     """
     source = cast(Source, plugins.load("sources", download.source))
     wanted = sorted(download.files)
-    raise_all("download.files", [f"{name!r} points outside the model's folder" for name in wanted if not is_inside(name)])
+    raise_all(
+        "download.files",
+        [f"{name!r} points outside the model's folder" for name in wanted if not is_inside(name)],
+    )
     _refuse_code(wanted)
     identity, revision = source.fetch(dest, params.source_options(download), wanted)
     files = {name: sha256(dest / name) for name in relative_files(dest)}

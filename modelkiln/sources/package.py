@@ -43,7 +43,9 @@ def _download(options: Options, scratch: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[
+            -1:
+        ]
         raise ModelkilnError(
             f"pip can't download {options.distribution}=={options.version}: {' '.join(errors)}; "
             "look at the network and at pip's index, or take the model from elsewhere with download.source=hub"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from modelkiln import plugins
-from modelkiln.encoder import Encoder
 from modelkiln.parity import Parity
+
+if TYPE_CHECKING:
+    from modelkiln.encoder import Encoder
 
 
 class Task(Protocol):
@@ -28,7 +30,7 @@ class Task(Protocol):
         """A predictor over the uncompiled model with the same interface, by the library that users know."""
 
     def predict(self, predictor: Any, inputs: Sequence[str]) -> list[Any]:
-        """A predictor's answers to the golden inputs: for each of GOLDEN_PARAMS a list with an answer for each input."""
+        """A predictor's answers to the golden inputs: for each of GOLDEN_PARAMS a list, with one for each input."""
 
     def compare(self, expected: Any, actual: Any, atol: float) -> Parity:
         """How the answers differ; see modelkiln.parity."""

@@ -1,0 +1,96 @@
+"""Imports run downward, plug-ins don't know each other, and dvc.yaml's dependencies are what the stages import."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from imports import ROOT, closure, imported
+
+PLUGINS = ("backends", "sources", "registries", "tasks")
+# Each file may import from its own layer's left, never from its right.
+LAYERS = [
+    {"errors"},
+    {"env", "files", "plugins", "progress"},
+    {"artifact", "parity", "schema", "verdict"},
+    {"params", "toolchain", "golden"},
+    {"backends", "compose", "encoder", "encoder_module", "ngrams", "ranking"},
+    {"sources", "registries", "tasks", "extractor", "worker"},
+    {"compiler", "latency", "registration", "validation"},
+    {"checks", "cli"},
+    {"stages"},
+]
+LIBRARY = sorted(path.relative_to(ROOT) for path in (ROOT / "modelkiln").rglob("*.py"))
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+# What a stage runs without importing it: plug-ins that params.yaml chooses, and modules that it starts as processes.
+STARTED = {
+    "download": [f"modelkiln/sources/{PARAMS['download']['source']}.py"],
+    "compile": ["modelkiln/worker.py", f"modelkiln/backends/{PARAMS['compile']['backend']}.py"],
+    "validate": [
+        f"modelkiln/backends/{PARAMS['compile']['backend']}.py",
+        f"modelkiln/tasks/{PARAMS['compile']['task']}.py",
+        *(str(path.relative_to(ROOT)) for path in (ROOT / "modelkiln/checks").glob("*.py")),
+    ],
+    "upload": [f"modelkiln/registries/{PARAMS['upload']['registry']}.py"],
+}
+
+
+def layer(file: Path) -> int:
+    part = file.parts[0] if file.parts[0] == "stages" else file.parts[1].removesuffix(".py")
+    (found,) = [number for number, names in enumerate(LAYERS) if part in names]
+    return found
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in LIBRARY if file.name != "__init__.py" or len(file.parts) > 2], ids=str
+)
+def test_imports_run_downward(file: Path) -> None:
+    upward = [str(other) for other in imported(file) if layer(other) > layer(file)]
+    assert not upward
+
+
+@pytest.mark.parametrize("kind", PLUGINS)
+def test_plugins_never_import_each_other(kind: str) -> None:
+    for file in (ROOT / "modelkiln" / kind).glob("*.py"):
+        others = {path.name for path in imported(file.relative_to(ROOT)) if path.parent == Path("modelkiln") / kind}
+        assert others <= {"__init__.py"}, file
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_dvc_depends_on_what_the_stage_runs(stage: str) -> None:
+    runs = closure(Path(f"stages/{stage}.py"), *map(Path, STARTED[stage]))
+    if stage == "compile":
+        # Of the task it uses the names and the resources, so what that module imports inside its functions is not run.
+        task = Path(f"modelkiln/tasks/{PARAMS['compile']['task']}.py")
+        runs |= {task} | imported(task, inside_functions=False)
+    names = {"download.source", "compile.backend", "compile.task", "upload.registry"}
+    values = {name: PARAMS[name.split(".")[0]][name.split(".")[1]] for name in names}
+    declared = {re.sub(r"\$\{(.*?)\}", lambda match: values[match[1]], dep) for dep in PIPELINE[stage]["deps"]}
+    needed = {str(file) for file in runs}
+    if stage == "validate":
+        needed = {name for name in needed if not name.startswith("modelkiln/checks/")} | {"modelkiln/checks"}
+    code = {dep for dep in declared if dep.startswith(("modelkiln", "stages"))}
+    assert code == needed
+
+
+def test_compile_worker_stays_inside_python_3_9() -> None:
+    """It runs under the interpreter that torch-neuron needs."""
+    ring = closure(
+        Path("modelkiln/worker.py"), Path("modelkiln/__init__.py"), *(Path("modelkiln/backends").glob("*.py"))
+    )
+    ring = {file for file in ring if file != Path("modelkiln/__init__.py")} | closure(Path("modelkiln/worker.py"))
+    assert Path("modelkiln/artifact.py") in ring
+    assert not {Path("modelkiln/params.py"), Path("modelkiln/compiler.py")} & ring
+    for file in ring:
+        tree = ast.parse((ROOT / file).read_text(), feature_version=(3, 9))
+        futures = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+        assert "annotations" in futures, f"{file}: annotations would be evaluated, and 3.9 has no `X | None`"
+
+
+@pytest.mark.parametrize("file", LIBRARY, ids=str)
+def test_files_can_be_read_in_one_sitting(file: Path) -> None:
+    assert len((ROOT / file).read_text().splitlines()) <= 270
