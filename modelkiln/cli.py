@@ -240,3 +240,7 @@ def _words(path: Path) -> list[str]:
 
 def _lines(text: str) -> Iterator[str]:
     return (line.strip().lower() for line in text.splitlines() if line.strip())
+
+
+if __name__ == "__main__":
+    main()

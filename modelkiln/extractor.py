@@ -41,10 +41,12 @@ class KeywordExtractor:
     @overload
     def extract_keywords(self, docs: str, **options: Unpack[KeywordOptions]) -> Keywords: ...
     @overload
-    def extract_keywords(self, docs: Sequence[str], **options: Unpack[KeywordOptions]) -> list[Keywords]: ...
+    def extract_keywords(
+        self, docs: list[str] | tuple[str, ...], **options: Unpack[KeywordOptions]
+    ) -> list[Keywords]: ...
     def extract_keywords(
         self,
-        docs: str | Sequence[str],
+        docs: str | list[str] | tuple[str, ...],
         *,
         candidates: Iterable[str] | None = None,
         keyphrase_ngram_range: tuple[int, int] = (1, 1),

@@ -95,7 +95,7 @@ def load(path: Path = PARAMS) -> Params:
     """The params of a file.
 
     Raises:
-        ModelkilnError: the file is missing or wrong; lists each unknown key, wrong type, unknown plug-in and bad option.
+        ModelkilnError: the file is missing or wrong; lists each unknown key, wrong type, unknown plug-in, bad option.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))

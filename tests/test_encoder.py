@@ -1,0 +1,108 @@
+"""The compiled encoder gives the uncompiled model's vectors, over the whole envelope and in the order of the texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import modelkiln
+from modelkiln import backends
+from modelkiln.artifact import read_manifest
+from modelkiln.encoder import MAX_PADDING, Encoder, plan_batches
+from modelkiln.encoder_module import load_module, read_recipe
+from modelkiln.golden import read_samples
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_artifact: Path) -> Encoder:
+    found: Encoder = modelkiln.load(tiny_artifact).document
+    return found
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_source: Path) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(tiny_source), device="cpu")
+
+
+def test_every_batch_and_length_of_the_envelope_gives_the_uncompiled_vectors(
+    tiny_artifact: Path, tiny_source: Path
+) -> None:
+    """Not only the traced shape: each batch with each length, all mixes of padding."""
+    manifest = read_manifest(tiny_artifact)
+    spec = manifest.encoders["document"]
+    backend = backends.load(manifest.backend)
+    run = backend.load_graph(tiny_artifact / spec.graph, backend.Options(**manifest.options))
+    module = load_module(tiny_source, read_recipe(tiny_source))
+    rng = np.random.default_rng(0)
+    for batch in range(1, spec.max_batch + 1):
+        for length in range(1, spec.max_length + 1):
+            ids = rng.integers(5, 1000, (batch, length))
+            mask = (np.arange(length) < rng.integers(1, length + 1, (batch, 1))).astype(np.int64)
+            with torch.inference_mode():
+                (expected,) = module(torch.from_numpy(ids), torch.from_numpy(mask))
+            np.testing.assert_allclose(run(ids, mask), expected.numpy(), atol=1e-6, err_msg=f"{batch} x {length}")
+
+
+def test_vectors_are_those_of_sentence_transformers(encoder: Encoder, reference: Any) -> None:
+    texts = [sample.text for sample in read_samples()] + ["", " ", "🙂", "\0", "a" * 3000]
+    np.testing.assert_allclose(encoder.encode(texts), reference.encode(texts), atol=1e-6)
+
+
+def test_order_is_kept_whatever_the_lengths(encoder: Encoder) -> None:
+    texts = [sample.text[:length] for sample, length in zip(read_samples(), range(300, 0, -11), strict=False)]
+    together = encoder.encode(texts)
+    for index, text in enumerate(texts):
+        np.testing.assert_allclose(together[index], encoder.encode([text])[0], atol=1e-6)
+
+
+def test_no_texts_give_no_vectors(encoder: Encoder) -> None:
+    assert encoder.encode([]).shape == (0, encoder.dimension)
+
+
+def test_lone_surrogate_is_taken_as_a_character_that_nobody_knows(encoder: Encoder) -> None:
+    assert np.isfinite(encoder.encode(["broken \ud800 text"])).all()
+
+
+def test_what_is_not_text_is_refused_by_its_place(encoder: Encoder) -> None:
+    with pytest.raises(modelkiln.ModelkilnError, match=r"texts\[1\]: expected text, found bytes"):
+        encoder.encode(["fine", b"bytes"])  # type: ignore[list-item]
+
+
+@given(st.lists(st.integers(0, 300)), st.integers(1, 40))
+def test_batches_cover_each_text_once_within_the_limits(lengths: list[int], max_batch: int) -> None:
+    batches = [batch.tolist() for batch in plan_batches(lengths, max_batch)]
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert 1 <= len(batch) <= max_batch
+        sizes = [lengths[index] for index in batch]
+        assert min(sizes) >= (1 - MAX_PADDING) * max(sizes)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "max", "mean_sqrt_len"])
+def test_other_poolings_are_those_of_sentence_transformers(pooling: str, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from tiny import build_tiny_model
+
+    folder = build_tiny_model(tmp_path / "model", pooling=pooling, normalize=False)
+    texts = ["The tram line opened.", "Rain"]
+    model = SentenceTransformer(str(folder), device="cpu")
+    inputs = model.tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        (found,) = load_module(folder, read_recipe(folder))(inputs["input_ids"], inputs["attention_mask"])
+    np.testing.assert_allclose(found.numpy(), model.encode(texts), rtol=1e-5, atol=1e-5)
+
+
+def test_module_that_can_not_be_compiled_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    modules = (tiny_model / "modules.json").read_text().replace("Normalize", "Dense")
+    (tmp_path / "modules.json").write_text(modules)
+    (tmp_path / "1_Pooling").symlink_to(tiny_model / "1_Pooling")
+    with pytest.raises(modelkiln.ModelkilnError, match=r"can't compile the modules \['Dense'\]"):
+        read_recipe(tmp_path)

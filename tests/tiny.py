@@ -1,0 +1,53 @@
+"""A tiny sentence encoder with random weights and a tokenizer of its own, in the layout of sentence-transformers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from modelkiln.golden import read_samples
+
+DIMENSION = 32
+
+
+def build_tiny_model(folder: Path, seed: int = 0, pooling: str = "mean", normalize: bool = True) -> Path:
+    """Writes the model into `folder`, in safetensors, and returns it. The same seed gives the same model."""
+    import torch
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    words = BertWordPieceTokenizer(lowercase=True)
+    words.train_from_iterator([sample.text for sample in read_samples()], vocab_size=1500, show_progress=False)
+    special = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
+    PreTrainedTokenizerFast(tokenizer_object=words._tokenizer, model_max_length=64, **special).save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=words.get_vocab_size(),
+        hidden_size=DIMENSION,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.6,  # of the usual size all vectors would be nearly the same
+    )
+    BertModel(config).eval().save_pretrained(folder, safe_serialization=True)
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling")] + ([("2_Normalize", "Normalize")] if normalize else [])
+    _write(
+        folder / "modules.json",
+        [
+            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for i, (path, kind) in enumerate(modules)
+        ],
+    )
+    modes = {f"pooling_mode_{mode}": mode == f"{pooling}_tokens" for mode in ("mean_tokens", "max_tokens")}
+    modes["pooling_mode_cls_token"] = pooling == "cls"
+    modes["pooling_mode_mean_sqrt_len_tokens"] = pooling == "mean_sqrt_len"
+    _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": DIMENSION, **modes})
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": 48, "do_lower_case": False})
+    (folder / "2_Normalize").mkdir(exist_ok=True)
+    return folder
+
+
+def _write(path: Path, data: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
