@@ -76,5 +76,10 @@ def test_vector_that_is_none_has_no_good_cosine(bad: float) -> None:
     assert not compare_vectors(expected, actual).figures["min_cosine"] >= -1
 
 
+def test_two_vectors_of_nothing_are_the_same() -> None:
+    nothing = np.zeros((1, 3), np.float32)
+    assert compare_vectors(nothing, nothing).figures == {"min_cosine": 1.0, "max_abs_difference": 0.0}
+
+
 def test_other_shape_is_a_failure() -> None:
     assert compare_vectors(np.zeros((2, 3), np.float32), np.zeros((2, 4), np.float32)).failures

@@ -32,6 +32,7 @@ def compile_graph(module: Any, example: tuple[Any, Any], path: Path, options: Op
         # transformers leaves the mask out when nothing is padded, and the tracer warns that it keeps the branch that it
         # saw. The example is padded, so the branch with the mask is the one that it keeps: right for every input.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        warnings.simplefilter("ignore", FutureWarning)  # transformers warns of names that it uses itself
         traced: Any = torch.jit.trace(module, example, strict=options.strict)  # type: ignore[no-untyped-call]
         torch.jit.save(torch.jit.freeze(traced.eval()), str(path))
 

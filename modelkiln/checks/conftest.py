@@ -18,10 +18,16 @@ from modelkiln.golden import SHIPPED, read_samples
 env.keep_libraries_quiet()
 
 
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    """A missing option is one line, not an error in every check."""
+    for option in ("--artifact", "--source"):
+        _folder(config, option)
+
+
 def _folder(config: pytest.Config, option: str) -> Path:
     folder: Path | None = config.getoption(option)
     if folder is None or not folder.is_dir():
-        raise pytest.UsageError(f"{option}: {f'no folder {folder}' if folder else 'is missing'}; see modelkiln.checks")
+        raise pytest.UsageError(f"{option}: {f'no folder {folder}' if folder else 'is missing'}; see `pytest --help`")
     return folder
 
 

@@ -36,6 +36,10 @@ class Options:
     tracking_uri: str | None = None  # None: $MLFLOW_TRACKING_URI, or else the project's embedded registry
     artifact_root: str | None = None  # folder for the embedded registry's files; None: the server knows where
 
+    def __post_init__(self) -> None:
+        if self.tracking_uri and "@" in urlsplit(self.tracking_uri).netloc:
+            raise ValueError("tracking_uri holds credentials: they belong in MLFLOW_TRACKING_USERNAME and …_PASSWORD")
+
 
 def resolve(ref: Ref, options: Options) -> Version:
     """See Registry.resolve."""
@@ -175,12 +179,17 @@ def _client(options: Options) -> Iterator[tuple[Any, str]]:
         raise ModelkilnError(f"registry 'mlflow' needs its extra: pip install 'modelkiln[mlflow]' ({error})") from error
     for talkative in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
         logging.getLogger(talkative).setLevel(logging.ERROR)
+    address = uri
     if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        # MLflow remembers what it opened by its address, which therefore may not depend on the working folder.
+        database = Path(uri.removeprefix("sqlite:///")).resolve()
+        database.parent.mkdir(parents=True, exist_ok=True)
+        address = f"sqlite:///{database}"
     try:
-        yield MlflowClient(tracking_uri=uri, registry_uri=uri), uri
+        yield MlflowClient(tracking_uri=address, registry_uri=address), uri
     except MlflowException as error:
-        raise ModelkilnError(f"MLflow at {_public(uri)}: {one_line(error)}") from error
+        message = one_line(error).replace(address, _public(uri))
+        raise ModelkilnError(f"MLflow at {_public(uri)}: {message}") from None  # the cause may quote the password
 
 
 @contextmanager
