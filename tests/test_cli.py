@@ -1,0 +1,142 @@
+"""The command: answers on stdout, what the user can fix as one line on stderr with exit code 1."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from imports import ROOT
+
+import modelkiln
+from modelkiln.artifact import read_manifest
+
+TEXT = "The tram line opens on Friday. The mayor said the tram was late, but the line is long."
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a refusal."""
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_help_teaches_and_is_quick(modelkiln_command: Any) -> None:
+    listed = modelkiln_command("--help").stdout
+    for command in ("extract", "info", "verify", "verdict", "compose", "where"):
+        assert command in listed
+        assert modelkiln_command(command, "--help").returncode == 0
+    script = "import sys; sys.argv = ['modelkiln', '--help']; from modelkiln.cli import app; app(standalone_mode=False)"
+    loaded = "; print({'torch', 'mlflow', 'dvc', 'hydra', 'transformers', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script + loaded], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")
+
+
+def test_extract_writes_a_line_of_json_for_each_document(
+    modelkiln_command: Any, tiny_artifact: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text(TEXT)
+    (tmp_path / "leer.txt").write_text("")
+    done = modelkiln_command("extract", tiny_artifact, "a.txt", "leer.txt", "--ngrams", "1,2", "--top-n", "3")
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    expected = modelkiln.load(tiny_artifact).extract_keywords(TEXT, keyphrase_ngram_range=(1, 2), top_n=3)
+    assert [tuple(pair) for pair in first["keywords"]] == expected
+    assert second == {"document": "leer.txt", "keywords": []}
+
+
+def test_extract_reads_standard_input(modelkiln_command: Any, tiny_artifact: Path) -> None:
+    done = modelkiln_command("extract", tiny_artifact, "--diversify", "mmr", input=TEXT)
+    assert len(json.loads(done.stdout)["keywords"]) == 5
+
+
+def test_stop_words_come_from_a_file(modelkiln_command: Any, tiny_artifact: Path, tmp_path: Path) -> None:
+    (tmp_path / "stop.txt").write_text("Tram\nline\n\n")
+    done = modelkiln_command("extract", tiny_artifact, "--stop-words", "stop.txt", "--top-n", "50", input=TEXT)
+    words = {word for word, _ in json.loads(done.stdout)["keywords"]}
+    assert "the" in words
+    assert not words & {"tram", "line"}
+
+
+def test_bytes_that_are_not_utf_8_are_named_with_their_place(
+    modelkiln_command: Any, tiny_artifact: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "latin.txt").write_bytes("Münster".encode("latin-1"))
+    line = refused(modelkiln_command("extract", tiny_artifact, "latin.txt"))
+    assert line == "modelkiln: latin.txt: not UTF-8 at byte 1; convert it (iconv -t utf-8)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "-"], "nowhere: no artifact here"),
+        (["{artifact}", "absent.txt"], "no such file: absent.txt"),
+        (["{artifact}", "--ngrams", "two"], "--ngrams: expected two numbers, as 1,2; found 'two'"),
+        (["{artifact}", "--ngrams", "2,1"], "keyphrase_ngram_range: expected two numbers"),
+        (["{artifact}", "--stop-words", "klingon"], "no list named 'klingon'"),
+        (["{artifact}", "--top-n", "0"], "top_n must be a whole number of at least 1"),
+        (["mlfow:x/1"], "unknown registry 'mlfow' (did you mean 'mlflow'?)"),
+    ],
+)
+def test_extract_refuses_in_one_line(
+    arguments: list[str], message: str, modelkiln_command: Any, tiny_artifact: Path
+) -> None:
+    filled = [argument.replace("{artifact}", str(tiny_artifact)) for argument in arguments]
+    assert message in refused(modelkiln_command("extract", *filled, input=TEXT))
+
+
+def test_info_says_what_it_is(modelkiln_command: Any, tiny_artifact: Path) -> None:
+    said = modelkiln_command("info", tiny_artifact).stdout
+    manifest = read_manifest(tiny_artifact)
+    for part in ("generic fp32", "32 dimensions", "up to 8 texts of 48 tokens", "torch 2.13.0", manifest.digest):
+        assert part in said
+
+
+def test_verify_tells_good_from_altered(modelkiln_command: Any, tiny_artifact: Path, tmp_path: Path) -> None:
+    done = modelkiln_command("verify", tiny_artifact)
+    assert (done.returncode, "3 files, all as they were compiled" in done.stdout) == (0, True)
+    copy = shutil.copytree(tiny_artifact, tmp_path / "copy")
+    (copy / "tokenizer.json").write_text("{}")
+    assert "tokenizer.json has 2 bytes" in refused(modelkiln_command("verify", copy))
+
+
+def verdict_file(folder: Path, figure: float) -> Path:
+    check = {
+        "name": "vectors: golden texts",
+        "outcome": "passed" if figure > 0.9 else "failed",
+        "figures": {"min_cosine": {"value": figure, "bound": 0.9, "side": "at least"}},
+        "reason": "" if figure > 0.9 else "min_cosine is low",
+    }
+    path = folder / "verdict.json"
+    path.write_text(json.dumps({"passed": figure > 0.9, "artifact": "abc", "checks": [check]}))
+    return path
+
+
+def test_verdict_prints_figures_and_exits_by_the_verdict(modelkiln_command: Any, tmp_path: Path) -> None:
+    done = modelkiln_command("verdict", verdict_file(tmp_path, 0.95))
+    assert done.returncode == 0
+    assert re.search(r"vectors: golden texts: min_cosine +0\.95 +at least 0\.9\n1 of 1 checks passed", done.stdout)
+    done = modelkiln_command("verdict", verdict_file(tmp_path, 0.5))
+    assert done.returncode == 1
+    assert done.stderr == "modelkiln: the verdict is negative: vectors: golden texts: min_cosine is low\n"
+    assert "can't read the verdict" in refused(modelkiln_command("verdict", "absent.json"))
+
+
+def test_compose_writes_and_checks(modelkiln_command: Any, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    assert modelkiln_command("compose", "env=prod").returncode == 0
+    assert modelkiln_command("compose", "--check", "env=prod").returncode == 0
+    assert "upload.alias: 'challenger', conf/ says 'champion'" in modelkiln_command("compose", "--check").stderr
+    before = (tmp_path / "params.yaml").read_text()
+    assert "backend/nope" in refused(modelkiln_command("compose", "backend=nope"))
+    assert (tmp_path / "params.yaml").read_text() == before
+
+
+def test_where_needs_a_run(modelkiln_command: Any) -> None:
+    assert "no artifact here" in refused(modelkiln_command("where"))

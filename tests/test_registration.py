@@ -1,0 +1,101 @@
+"""Only an artifact with a positive verdict of its own is registered, and the registration tells where it came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelkiln import ModelkilnError, registration
+from modelkiln.artifact import read_manifest
+from modelkiln.params import Upload
+from modelkiln.verdict import Check, Figure, Verdict
+
+GOLDEN = {"inputs": ["text"], "inference_params": [{"top_n": 5}], "predictions": [[[["text", 1.0]]]], "expected": []}
+SQLITE = {"tracking_uri": "sqlite:///registry/mlflow.db", "artifact_root": "registry/files"}
+PARAMS = Upload("mlflow", "test", "keywords", "champion", options=SQLITE)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git repository as the working folder."""
+    monkeypatch.chdir(tmp_path)
+    for command in (["init", "-q"], ["config", "user.email", "a@b.c"], ["config", "user.name", "a"]):
+        subprocess.run(["git", *command], check=True)
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
+    subprocess.run(["git", "add", "dvc.lock"], check=True)
+    subprocess.run(["git", "commit", "-qm", "first"], check=True)
+    return tmp_path
+
+
+@pytest.fixture
+def verdict(tiny_artifact: Path) -> Verdict:
+    check = Check("vectors: golden texts", "passed", {"min_cosine": Figure(1.0, 0.9999, "at least")})
+    return Verdict(True, read_manifest(tiny_artifact).digest, checks=[check])
+
+
+def test_receipt_is_the_same_again(project: Path, tiny_artifact: Path, verdict: Verdict) -> None:
+    first = registration.upload(tiny_artifact, verdict, GOLDEN, PARAMS)
+    assert first == registration.upload(tiny_artifact, verdict, GOLDEN, PARAMS)
+    assert first == {
+        "registry": "mlflow",
+        "location": "sqlite:///registry/mlflow.db",
+        "name": "keywords",
+        "version": "1",
+        "digest": verdict.artifact,
+        "alias": "champion",
+    }
+    assert registration.is_registered(first, PARAMS)
+    assert not registration.is_registered({**first, "digest": "0" * 64}, PARAMS)
+
+
+def test_version_holds_lineage_card_and_golden_samples(project: Path, tiny_artifact: Path, verdict: Verdict) -> None:
+    registration.upload(tiny_artifact, verdict, GOLDEN, PARAMS)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project}/registry/mlflow.db")
+    version = client.get_model_version_by_alias("keywords", "champion")
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert version.tags["git_commit"] == head
+    assert version.tags["git_clean"] == "yes"
+    assert version.tags["artifact_digest"] == verdict.artifact
+    assert version.tags["source_revision"] == read_manifest(tiny_artifact).source["revision"]
+    assert version.tags["dvc_lock_md5"] == hashlib.md5(b"schema: '2.0'\n").hexdigest()
+    assert "| vectors: golden texts: min_cosine | 1 | at least 0.9999 |" in version.description
+    golden = Path(client.download_artifacts(version.run_id, "golden", str(project)))
+    assert {path.stem: json.loads(path.read_text()) for path in golden.iterdir()} == {
+        name: GOLDEN[name] for name in ("inputs", "inference_params", "predictions")
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"passed": False, "checks": [Check("vectors", "failed", reason="min_cosine is 0.5")]},
+            "negative: vectors: min_cosine",
+        ),
+        ({"artifact": "0" * 64}, "the verdict is of artifact 0000"),
+        ({"artifact": ""}, "the verdict is of artifact "),
+    ],
+)
+def test_artifact_without_a_positive_verdict_of_its_own_is_refused(
+    changes: dict[str, Any], message: str, project: Path, tiny_artifact: Path, verdict: Verdict
+) -> None:
+    with pytest.raises(ModelkilnError, match=f"not registered: .*{message}"):
+        registration.upload(tiny_artifact, replace(verdict, **changes), GOLDEN, PARAMS)
+    assert not (project / "registry").exists()
+
+
+def test_remote_that_dvc_does_not_know_is_refused(project: Path, tiny_artifact: Path, verdict: Verdict) -> None:
+    subprocess.run(["dvc", "init", "-q"], check=True)
+    with pytest.raises(ModelkilnError, match=r"DVC has no remote 'prod'; add it with `dvc remote add prod s3://"):
+        registration.upload(tiny_artifact, verdict, GOLDEN, replace(PARAMS, remote="prod"))
+    subprocess.run(["dvc", "remote", "add", "prod", "s3://bucket/path"], check=True)
+    receipt = registration.upload(tiny_artifact, verdict, GOLDEN, replace(PARAMS, remote="prod"))
+    assert receipt["version"] == "1"
