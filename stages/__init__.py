@@ -21,8 +21,5 @@ def run(stage: Callable[[], None]) -> None:
     try:
         stage()
     except ModelkilnError as error:
-        print(
-            f"{stage.__module__.rsplit('.', 1)[-1] if stage.__module__ != '__main__' else sys.argv[0]}: {error}",
-            file=sys.stderr,
-        )
+        print(f"{Path(sys.argv[0]).stem}: {error}", file=sys.stderr)
         sys.exit(1)

@@ -174,12 +174,12 @@ def test_one_version_runs_its_own_stage_which_refuses_another_environment(
     versions[group][library] = "0.0.1"
     (clone.folder / "toolchain.yaml").write_text(yaml.safe_dump(versions))
     done = clone.run("dvc", "repro", check=False)
+    (clone.folder / "toolchain.yaml").write_text(before)
     assert re.findall(r"Running stage '(\w+)'", done.stdout) == [stage]
     assert done.returncode == 255
     assert re.search(
         rf"{stage}: the environment is not the one in toolchain\.yaml .*{library} is .*expected 0\.0\.1", done.stderr
     )
-    (clone.folder / "toolchain.yaml").write_text(before)
     clone.repro()
 
 
