@@ -1,0 +1,76 @@
+"""What the README tells people to do can be done."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from imports import ROOT
+
+import modelkiln
+from modelkiln import plugins
+
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line.split("#")[0].strip() for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
+
+
+def commands(program: str) -> list[list[str]]:
+    return [shlex.split(line)[1:] for line in COMMANDS if line.startswith(f"{program} ")]
+
+
+@pytest.mark.parametrize("arguments", commands("modelkiln"), ids=" ".join)
+def test_modelkiln_command_and_its_options_exist(arguments: list[str], modelkiln_command: Any) -> None:
+    shown = modelkiln_command(arguments[0], "--help")
+    assert shown.returncode == 0
+    for option in arguments[1:]:
+        assert not option.startswith("--") or option in shown.stdout
+
+
+@pytest.mark.parametrize("arguments", commands("make"), ids=" ".join)
+def test_make_target_exists(arguments: list[str]) -> None:
+    subprocess.run(["make", "-n", arguments[0]], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("arguments", [found for found in commands("dvc") if found[:2] == ["exp", "run"]], ids=" ".join)
+def test_experiment_composes(arguments: list[str]) -> None:
+    from modelkiln.compose import compose
+
+    overrides = [value for flag, value in zip(arguments, arguments[1:], strict=False) if flag == "-S"]
+    assert compose(ROOT / "conf", overrides)
+
+
+def test_table_lists_the_options_that_there_are() -> None:
+    table = dict(re.findall(r"\| `(\w+)` \| (.*?) \|", README.split("## Choose something else")[1]))
+    for folder in (path for path in (ROOT / "conf").iterdir() if path.is_dir()):
+        assert set(re.findall(r"`([^`]+)`", table[folder.name])) == {file.stem for file in folder.glob("*.yaml")}
+
+
+def test_python_example_runs(tiny_artifact: Path) -> None:
+    (example,) = [block for kind, block in BLOCKS if kind == "python"]
+    exec(example.replace("artifacts/compiled", str(tiny_artifact)), {})
+
+
+def test_every_place_that_is_named_exists() -> None:
+    made_by_a_run = ("artifacts/", "reports/", "receipts/", "registry/")
+    for name in re.findall(r"`([\w./-]+(?:/|\.py|\.yaml|\.md))`", README):
+        assert name.startswith(made_by_a_run) or (ROOT / name).exists(), name
+
+
+def test_options_of_extract_keywords_are_all_named() -> None:
+    from modelkiln.extractor import KeywordOptions
+
+    assert all(f"`{name}`" in README for name in KeywordOptions.__annotations__)
+
+
+def test_plugins_of_the_table_are_the_files() -> None:
+    assert plugins.known("backends") == ["generic"]
+    assert modelkiln.__version__ in (ROOT / "pyproject.toml").read_text()
+
+
+def test_ci_runs_the_test_command() -> None:
+    assert "make test" in (ROOT / ".ci" / "run").read_text().splitlines()
