@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import subprocess
@@ -40,7 +41,7 @@ def test_make_target_exists(arguments: list[str]) -> None:
 def test_experiment_composes(arguments: list[str]) -> None:
     from modelkiln.compose import compose
 
-    overrides = [value for flag, value in zip(arguments, arguments[1:], strict=False) if flag == "-S"]
+    overrides = [value for flag, value in itertools.pairwise(arguments) if flag == "-S"]
     assert compose(ROOT / "conf", overrides)
 
 

@@ -97,6 +97,12 @@ def never_answer(_: Handler) -> bool:
     return True
 
 
+def be_no_hub(handler: Handler) -> bool:
+    """A web page for everything, such as a network's log-in page gives."""
+    handler.send(200, {"Content-Type": "text/html", "Content-Length": "6"}, b"<html>")
+    return True
+
+
 def alter(handler: Handler) -> bool:
     """Files of the right size, with another last byte."""
     return handler.command == "GET" and handler.send_file(lambda data: data[:-1] + bytes([data[-1] ^ 1]))
@@ -140,9 +146,19 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
         """Nothing on stderr."""
 
+    def send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Answers, without the body where only the headers were asked for."""
+        self.send_response(status)
+        for name, value in headers.items():
+            if value:
+                self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
     def refuse(self, status: int, code: str = "", message: str = "") -> None:
         """An error as the hub words it."""
-        self._send(status, {"X-Error-Code": code, "X-Error-Message": message, "Content-Length": "0"}, b"")
+        self.send(status, {"X-Error-Code": code, "X-Error-Message": message, "Content-Length": "0"}, b"")
 
     def send_file(self, change: Callable[[bytes], bytes] = bytes, broken_at: float = 1.0) -> bool:
         """Answers with a file of the repository, if that is what was asked for: `change`d, and only so much of it."""
@@ -158,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
             status, data = 206, data[start:]
             headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
         headers["Content-Length"] = str(len(data))
-        self._send(status, headers, data[: int(len(data) * broken_at)])
+        self.send(status, headers, data[: int(len(data) * broken_at)])
         self.close_connection = broken_at < 1
         return True
 
@@ -181,7 +197,7 @@ class Handler(BaseHTTPRequestHandler):
         data = (hub.folder / name).read_bytes()
         headers = {"X-Repo-Commit": COMMIT, "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"'}
         headers |= {"X-Linked-Size": str(len(data)), "Content-Length": "0"}
-        self._send(302, {**headers, "Location": f"{hub.blobs}{self.path}"}, b"")
+        self.send(302, {**headers, "Location": f"{hub.blobs}{self.path}"}, b"")
         return True
 
     def _list(self) -> bool:
@@ -194,7 +210,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             return False
         data = json.dumps(body).encode()
-        self._send(200, {"Content-Type": "application/json", "Content-Length": str(len(data))}, data)
+        self.send(200, {"Content-Type": "application/json", "Content-Length": str(len(data))}, data)
         return True
 
     def _reason(self) -> str:
@@ -212,12 +228,3 @@ class Handler(BaseHTTPRequestHandler):
     def _size(self, name: str) -> int:
         path = self.server.hub.folder / name
         return path.stat().st_size if path.is_file() else 0
-
-    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            if value:
-                self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
