@@ -7,6 +7,9 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_OFFLINE := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
+# Two test files at a time, one thread each: what the tests load does not scale with threads.
+PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
+
 .PHONY: help setup repro test test-all lint bench lock clean
 .DEFAULT_GOAL := help
 
@@ -31,13 +34,13 @@ $(VENV)/.ready: requirements/lock.txt requirements/torch.txt pyproject.toml
 
 repro: setup ## run the pipeline with the defaults, and say where the results are
 	@dvc repro
-	@modelkiln where --register
+	@modelkiln where || { dvc repro --force --single-item upload && modelkiln where; }
 
 test: setup lint ## lint, types and the tests
-	@pytest -m "not heavy" tests
+	@$(PYTEST) -m "not heavy" tests
 
 test-all: setup lint ## the tests, and the heavy proofs
-	@pytest tests
+	@$(PYTEST) tests
 
 lint: setup ## ruff and mypy --strict
 	@ruff check . && ruff format --check . && mypy
