@@ -6,7 +6,10 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 5.0  # where there is no terminal
@@ -17,9 +20,8 @@ def step(what: str) -> Iterator[None]:
     """Says what is being done, and how long it took."""
     started = time.perf_counter()
     if sys.stderr.isatty():
-        from rich.console import Console
-
-        with Console(stderr=True).status(what):
+        with _bar() as bar:
+            bar.add_task(what, total=None)
             yield
     else:
         say(f"{what} …")
@@ -30,10 +32,8 @@ def step(what: str) -> Iterator[None]:
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """Yields the items, and shows how many have been dealt with."""
     if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import track as bar
-
-        yield from bar(items, what, total, console=Console(stderr=True), transient=True)
+        with _bar() as bar:
+            yield from bar.track(items, total, description=what)
         return
     last = time.perf_counter()
     for done, item in enumerate(items):
@@ -46,3 +46,11 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 def say(line: str) -> None:
     """One line on stderr."""
     print(line, file=sys.stderr, flush=True)
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    # Unless told not to, rich takes over stdout too, and the answers would be drawn on the terminal.
+    return Progress(console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False)
