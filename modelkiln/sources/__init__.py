@@ -81,6 +81,7 @@ def fetch(download: params.Download, dest: Path) -> Revision:
     )
     _refuse_code(wanted)
     identity, revision = source.fetch(dest, params.source_options(download), wanted)
+    (dest / REVISION).unlink(missing_ok=True)  # of an earlier download that is now the source; the stage writes its own
     files = {name: sha256(dest / name) for name in relative_files(dest)}
     _refuse_code(list(files))
     _check_pins(download, files)

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelkiln import env
-from modelkiln.errors import ModelkilnError, one_line
+from modelkiln.errors import ModelkilnError, one_line, raise_all
+from modelkiln.files import is_inside
 from modelkiln.progress import step
+
+LIST_TIMEOUT = 10  # seconds for the list of a commit's files: the client has no limit of its own there
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,27 @@ def fetch(dest: Path, options: Options, files: list[str]) -> tuple[str, str]:
         raise ModelkilnError("download.source=hub, but HF_HUB_OFFLINE forbids to reach the hub: unset it")
     import httpx2  # huggingface_hub's own client, whose errors pass through it
     from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     endpoint = env.hub_endpoint()
     try:
-        names = files or HfApi(endpoint=endpoint).list_repo_files(options.repo, revision=options.revision)
+        names = files
+        if not names:
+            info = HfApi(endpoint=endpoint).model_info(options.repo, revision=options.revision, timeout=LIST_TIMEOUT)
+            names = [sibling.rfilename for sibling in info.siblings or []]
+        raise_all(
+            f"{endpoint}: {options.repo} at {options.revision}",
+            [f"{name!r} points outside the model's folder" for name in names if not is_inside(name)],
+        )
         for name in names:
             with step(f"downloading {options.repo}/{name}"):
                 hf_hub_download(options.repo, name, revision=options.revision, local_dir=dest, endpoint=endpoint)
-    except (HfHubHTTPError, LocalEntryNotFoundError, httpx2.HTTPError, OSError) as error:
+    # ValueError: no repository's name, no JSON, no token that fits into a header.
+    except (httpx2.HTTPError, OSError, ValueError) as error:
+        # LocalEntryNotFoundError only says that the file is not in the cache; its cause says why the hub gave none.
+        reason = error.__cause__ if isinstance(error, LocalEntryNotFoundError) and error.__cause__ else error
         raise ModelkilnError(
-            f"{endpoint}: can't download {options.repo} at {options.revision}: {one_line(error)}; "
+            f"{endpoint}: can't download {options.repo} at {options.revision}: {one_line(reason)}; "
             "look at the network, HF_ENDPOINT and HF_TOKEN, or take the model from elsewhere with download.source"
         ) from error
     shutil.rmtree(dest / ".cache", ignore_errors=True)  # the client's notes on what it has

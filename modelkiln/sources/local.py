@@ -33,4 +33,4 @@ def fetch(dest: Path, options: Options, files: list[str]) -> tuple[str, str]:
         (dest / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, dest / name)
         digest.update(f"{sha256(dest / name)}  {name}\n".encode())
-    return folder.name, digest.hexdigest()
+    return folder.resolve().name, digest.hexdigest()

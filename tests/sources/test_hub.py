@@ -244,9 +244,7 @@ def test_offline_that_is_off_is_no_refusal(fetch: Callable[..., Fetch], pins: di
 @pytest.mark.parametrize(
     ("fault", "listed", "found"),
     [
-        pytest.param(
-            refuse(404, "RepoNotFound", "Repository not found"), True, "Repository Not Found", id="repository"
-        ),
+        pytest.param(refuse(404, "RepoNotFound", "No such repo"), True, "Repository Not Found", id="repository"),
         pytest.param(refuse(404, "RevisionNotFound", "Invalid rev id"), True, "Revision Not Found", id="revision"),
         pytest.param(refuse(404, "EntryNotFound", "Entry not found"), True, "Entry Not Found", id="file"),
         pytest.param(refuse(401, "RepoNotFound", "Invalid username"), True, "401", id="unauthorized"),
