@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from tiny import build_tiny_model
 
 from modelkiln import ModelkilnError
 from modelkiln.artifact import Manifest, read_manifest, seal
+from modelkiln.files import to_json, write_text
 from modelkiln.params import Validate
-from modelkiln.validation import validate
-from modelkiln.verdict import Verdict, read_verdict
+from modelkiln.validation import _settle, validate
+from modelkiln.verdict import Check, Verdict, read_verdict
 
 PARAMS = Validate(atol=1e-4, min_cosine=0.9999, score_atol=1e-4)
 
@@ -115,6 +116,14 @@ def test_checks_that_never_finish_are_a_negative_verdict(
     assert not read_verdict(tmp_path / "reports" / "verdict.json").passed
 
 
+def test_verdict_of_a_run_that_pytest_calls_failed_is_negative(tmp_path: Path) -> None:
+    write_text(tmp_path / "verdict.json", to_json(asdict(Verdict(True, "abc", checks=[Check("a", "passed")]))))
+    assert _settle(tmp_path, 0).passed
+    verdict = _settle(tmp_path, 3)
+    assert verdict.failures() == ["pytest ended with exit code 3"]
+    assert not read_verdict(tmp_path / "verdict.json").passed
+
+
 def by_hand(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable,
@@ -141,6 +150,32 @@ def test_collecting_nothing_is_a_negative_verdict(tiny_artifact: Path, tiny_sour
     verdict = read_verdict(tmp_path / "verdict.json")
     assert not verdict.passed
     assert verdict.failures() == ["pytest found no checks to run"]
+
+
+def test_part_of_the_checks_is_a_negative_verdict(tiny_artifact: Path, tiny_source: Path, tmp_path: Path) -> None:
+    done = by_hand("--artifact", tiny_artifact, "--source", tiny_source, "--reports", tmp_path, "-k", "sealed")
+    assert done.returncode == 0
+    verdict = read_verdict(tmp_path / "verdict.json")
+    assert not verdict.passed
+    assert verdict.failures() == ["12 checks were deselected"]
+
+
+def test_skipped_check_is_a_negative_verdict(
+    tiny_artifact: Path, tiny_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Path
+) -> None:
+    (tmp_path / "skipper.py").write_text(
+        "import pytest\n"
+        "def pytest_collection_modifyitems(items):\n"
+        "    for item in items:\n"
+        "        if 'sealed' not in item.name: item.add_marker(pytest.mark.skip(reason='too slow'))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = by_hand("--artifact", tiny_artifact, "--source", tiny_source, "--reports", tmp_path, "-p", "skipper")
+    assert done.returncode == 0
+    verdict = read_verdict(tmp_path / "verdict.json")
+    assert not verdict.passed
+    assert len(verdict.failures()) == 12
+    assert verdict.failures()[0].endswith("Skipped: too slow")
 
 
 def test_missing_option_is_one_line(tmp_path: Path) -> None:

@@ -42,12 +42,18 @@ class Record:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._checks: dict[str, Check] = {}
+        self._error = ""
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that can't be collected is a failed check."""
         if report.failed:
             name = _name(report.nodeid) or "collection"
             self._checks[name] = Check(name, "error", reason=_reason(report))
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        """A part of the checks is no verdict."""
+        if items:
+            self._error = f"{len(items)} checks were deselected"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Set-up, call and tear-down each report; the worst of them counts."""
@@ -67,12 +73,13 @@ class Record:
         if folder is None:
             return
         checks = sorted(self._checks.values(), key=lambda check: check.name)
+        error = self._error if checks else "pytest found no checks to run"
         identity: dict[str, Any] = self._config.stash[IDENTITY]
         verdict = Verdict(
-            passed=exitstatus == 0 and bool(checks) and all(check.outcome == "passed" for check in checks),
+            passed=exitstatus == 0 and not error and all(check.outcome == "passed" for check in checks),
             tolerances={name: self._config.getoption(name) for name in TOLERANCES},
             checks=checks,
-            error="" if checks else "pytest found no checks to run",
+            error=error,
             **({"artifact": ""} | identity),
         )
         # Imported here: this module is loaded with every pytest run of the environment.

@@ -57,8 +57,11 @@ def test_registered_artifact_comes_back_verified_by_its_alias(options: mlflow.Op
     assert (options and (Path("cache") / version.digest / "manifest.json").exists()) is True
 
 
-def test_registering_twice_makes_one_version(options: mlflow.Options, tiny_artifact: Path) -> None:
+def test_registering_twice_makes_one_version_and_uploads_once(
+    options: mlflow.Options, tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = mlflow.register(registration(tiny_artifact), options)
+    monkeypatch.setattr(mlflow, "_upload", None)
     again = mlflow.register(registration(tiny_artifact, tags={"git_commit": "later"}), options)
     assert first == again
     assert len(client(options).search_model_versions("name = 'keywords'")) == 1
