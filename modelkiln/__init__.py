@@ -18,7 +18,9 @@ __version__ = "0.1.0"
 
 
 def load(ref: str | Path) -> Any:
-    """The predictor of an artifact; for keywords a modelkiln.tasks.keywords.KeywordExtractor.
+    """The predictor of an artifact; for keywords a modelkiln.extractor.KeywordExtractor.
+
+    Load in each process: a forked child can't use what its parent loaded: torch's threads don't survive a fork.
 
     Args:
         ref: An artifact's folder; or a registered version, as `mlflow:NAME@ALIAS` or `mlflow:NAME/VERSION`, which is

@@ -40,7 +40,6 @@ class EncoderSpec:
     graph: str
     max_batch: int  # texts in a call
     max_length: int  # tokens in a text, special tokens included; longer texts are cut off there
-    lower_case: bool  # texts are lower-cased before the tokenizer sees them
 
 
 @dataclass(frozen=True)
@@ -94,9 +93,10 @@ def read_manifest(folder: Path) -> Manifest:
         raise ModelkilnError(f"{path}: format {found!r}; this modelkiln reads format {FORMAT}")
     try:
         manifest = _manifest(data)
+        digest = content_digest(manifest)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelkilnError(f"{path}: the manifest is damaged: {type(error).__name__}: {error}") from error
-    if content_digest(manifest) != manifest.digest:
+    if digest != manifest.digest:
         raise ModelkilnError(f"{path}: the manifest was altered: its contents do not match its own digest")
     return manifest
 

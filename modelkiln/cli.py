@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,13 +46,20 @@ class Written(StrEnum):
 
 def main() -> None:
     """Runs the command; what the user can fix is one line on stderr and exit code 1."""
+    # Keywords and file names are printed whatever the terminal's encoding.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         app()
     except ModelkilnError as error:
         say(f"modelkiln: {error}")
         sys.exit(1)
     except BrokenPipeError:  # `modelkiln … | head`
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it exits
+        sys.exit(1)
+    except OSError as error:  # a full disk, a name that is too long
+        say(f"modelkiln: {error.filename or 'output'}: {error.strerror}")
         sys.exit(1)
 
 
@@ -83,12 +91,12 @@ def extract(
         "diversity": diversity,
     }
     paths = files or [Path("-")]
-    missing = [str(path) for path in paths if str(path) != "-" and not path.is_file()]
+    missing = [str(path) for path in paths if str(path) != "-" and not path.exists()]
     if missing:
         raise ModelkilnError(f"no such file: {', '.join(missing)}")
     extractor = modelkiln.load(artifact)
     groups = [paths[start : start + DOCUMENTS_AT_ONCE] for start in range(0, len(paths), DOCUMENTS_AT_ONCE)]
-    for group in track(groups, "extracting keywords"):
+    for group in track(groups, f"extracting keywords, {DOCUMENTS_AT_ONCE} documents at a time", len(groups)):
         answers = extractor.extract_keywords([_read(path) for path in group], **options)
         for path, keywords in zip(group, answers, strict=True):
             print(json.dumps({"document": str(path), "keywords": keywords}, ensure_ascii=False), flush=True)
@@ -231,15 +239,9 @@ def _stop_words(text: str) -> str | list[str] | None:
     if text == "none":
         return None
     path = Path(text)
-    return _words(path) if path.is_file() else text
-
-
-def _words(path: Path) -> list[str]:
-    return list(_lines(_read(path)))
-
-
-def _lines(text: str) -> Iterator[str]:
-    return (line.strip().lower() for line in text.splitlines() if line.strip())
+    if text == "english" or not path.exists():
+        return text
+    return [line.strip().lower() for line in _read(path).splitlines() if line.strip()]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -11,8 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import modelkiln
-from modelkiln import artifact, env, tasks
+from modelkiln import artifact, env, tasks, toolchain
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import read_json, staged_folder, to_json, write_text
 from modelkiln.params import Compile, options
@@ -34,10 +32,14 @@ def compile_artifact(source: Path, dest: Path, params: Compile, versions: dict[s
     """
     revision = read_json(source / REVISION, "the source's revision")
     task = tasks.load(params.task)
+    # The worker sees to what its own interpreter has; the task's libraries are used here.
+    ours = {library: version for library, version in versions.items() if library in task.LIBRARIES}
+    toolchain.check(ours)
+    theirs = {library: version for library, version in versions.items() if library not in ours}
     backend_options = asdict(options("backends", params.backend, params.options, "compile.options"))
     with staged_folder(dest) as folder:
         with step(f"compiling {revision['model']} for {params.backend} {params.precision}"):
-            reply = _work(source, folder, params, backend_options, versions)
+            reply = _work(source, folder, params, backend_options, theirs)
         for name, text in task.resources().items():
             write_text(folder / "task" / name, text)
         manifest = artifact.Manifest(
@@ -72,17 +74,8 @@ def _work(
             "toolchain": versions,
         }
         write_text(request, to_json(asked))
-        python = params.python or sys.executable
-        # The other interpreter has no modelkiln of its own: it runs this one's files.
-        path = os.pathsep.join([str(Path(modelkiln.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-        try:
-            done = subprocess.run(
-                [python, "-m", "modelkiln.worker", str(request)],
-                env={**env.offline_environment(), "PYTHONPATH": path.rstrip(os.pathsep)},
-                check=False,
-            )
-        except OSError as error:
-            raise ModelkilnError(f"compile.python: can't run {python!r}: {error.strerror}") from error
+        command = [sys.executable, "-m", "modelkiln.worker", str(request)]
+        done = subprocess.run(command, env=env.offline_environment(), check=False)
         answer = json.loads(reply.read_text(encoding="utf-8")) if reply.exists() else {}
         if "error" in answer:
             raise ModelkilnError(answer["error"])

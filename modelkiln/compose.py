@@ -31,13 +31,15 @@ def compose(conf: Path = CONF, overrides: Sequence[str] = ()) -> dict[str, Any]:
     if not (conf / "config.yaml").exists():
         raise ModelkilnError(f"{conf / 'config.yaml'}: not found; run this in the project's folder")
     # Resolved, it would stand in params.yaml, in git and in dvc.lock: the place of secrets is the environment.
-    leaks = [str(file) for file in sorted(conf.rglob("*.yaml")) if re.search(r"\$\{oc\.env\b", file.read_text("utf-8"))]
-    raise_all("conf/ may not read the environment (${oc.env:…})", leaks)
+    texts = {str(file): file.read_text("utf-8", "replace") for file in sorted(conf.rglob("*.yaml"))}
+    texts |= {override: override for override in overrides}
+    leaks = [name for name, text in texts.items() if re.search(r"\boc\.env\b", text)]
+    raise_all("params may not come from the environment (${oc.env:…})", leaks)
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
             config = hydra_compose("config", overrides=list(overrides))
         data = OmegaConf.to_container(config, resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, UnicodeDecodeError) as error:
         raise ModelkilnError(f"{conf}: {one_line(error)}") from error
     raise_all("left open (???)", list(_open_values(data, "")))
     params.from_data(data, "conf/")
@@ -53,7 +55,7 @@ def check(data: dict[str, Any], path: Path = params.PARAMS) -> None:
     """Raises a ModelkilnError that names each place where the file and `data` disagree; comments don't count."""
     try:
         written = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ModelkilnError(f"{path}: {one_line(error)}; write it with `modelkiln compose`") from error
     raise_all(
         f"{path} is not what conf/ gives (`modelkiln compose` writes it anew)",
@@ -71,7 +73,7 @@ def _open_values(data: Any, where: str) -> Iterator[str]:
 
 def _differences(written: Any, composed: Any, where: str) -> Iterator[str]:
     if isinstance(written, dict) and isinstance(composed, dict):
-        for key in sorted({*written, *composed}):
+        for key in sorted({*written, *composed}, key=str):
             yield from _differences(written.get(key), composed.get(key), f"{where}.{key}".lstrip("."))
     elif written != composed:
         yield f"{where}: {written!r}, conf/ says {composed!r}"

@@ -54,16 +54,16 @@ class Encoder:
         return vectors
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """The number of tokens of each text, special tokens included, after truncation."""
-        cleaned = [self._clean(i, text) for i, text in enumerate(texts)]
-        return [len(encoding.ids) for encoding in self._tokenizer.encode_batch(cleaned)]
+        """The number of tokens of each whole text, special tokens included, beyond the envelope too."""
+        encodings = self._tokenizer.encode_batch([self._clean(i, text) for i, text in enumerate(texts)])
+        special = len(self._tokenizer.encode("").ids)
+        return [len(each.ids) + sum(len(rest.ids) - special for rest in each.overflowing) for each in encodings]
 
     def _clean(self, index: int, text: object) -> str:
         if not isinstance(text, str):
             raise ModelkilnError(f"texts[{index}]: expected text, found {type(text).__name__}")
-        # sentence-transformers strips, too; a lone surrogate is no character and no tokenizer takes it.
-        stripped = text.encode("utf-8", "replace").decode("utf-8").strip()
-        return stripped.lower() if self.spec.lower_case else stripped
+        # A lone surrogate is no character, and the tokenizer would refuse it: U+FFFD stands for it.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def _pad(self, rows: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         longest = max(1, max(len(row) for row in rows))

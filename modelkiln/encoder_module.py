@@ -93,12 +93,13 @@ def load_module(source: Path, recipe: Recipe) -> Any:
     return EncoderModule(model.float().eval()).eval()
 
 
-def load_tokenizer(source: Path) -> Any:
-    """The fast tokenizer that transformers uses for the model, as a `tokenizers.Tokenizer`.
+def load_tokenizer(source: Path, recipe: Recipe) -> Any:
+    """The fast tokenizer that transformers uses for the model, as a `tokenizers.Tokenizer`, and its padding's id.
 
     Raises:
         ModelkilnError: the model has only a slow tokenizer, which nothing but transformers can run.
     """
+    from tokenizers import normalizers
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(
@@ -106,7 +107,12 @@ def load_tokenizer(source: Path) -> Any:
     )
     if not tokenizer.is_fast:
         raise ModelkilnError(f"{source}: its tokenizer has no fast version (no tokenizer.json); convert it first")
-    return tokenizer.backend_tokenizer, tokenizer.pad_token_id or 0
+    backend = tokenizer.backend_tokenizer
+    if recipe.lower_case:
+        # As sentence-transformers does it: in the tokenizer, whose lower case is not quite Python's.
+        own = [backend.normalizer] if backend.normalizer else []
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
+    return backend, tokenizer.pad_token_id or 0
 
 
 def _pool(tokens: Any, attention_mask: Any, pooling: str) -> Any:

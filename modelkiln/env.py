@@ -2,9 +2,13 @@
 
 Read by modelkiln:
     MODELKILN_CACHE       folder for model versions fetched from a registry (default: ~/.cache/modelkiln)
-    MLFLOW_TRACKING_URI   the MLflow server, where params.yaml names none
+    MLFLOW_TRACKING_URI   the MLflow server: for `load`, and for upload where params.yaml names none
     HF_ENDPOINT           another Hugging Face hub than the public one
     HF_HUB_OFFLINE        1: the `hub` source refuses to run
+
+Set for the libraries that we call, unless the user has: TRANSFORMERS_VERBOSITY, HF_HUB_DISABLE_TELEMETRY,
+HF_HUB_DISABLE_PROGRESS_BARS, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, MLFLOW_DISABLE_TELEMETRY; for our child processes
+HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE. The checks run without the user's PYTEST_*, which could leave some out.
 
 Read by the libraries that we call, and by nobody here: HF_TOKEN, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD,
 MLFLOW_TRACKING_TOKEN, AWS_*. Secrets come in this way only; they are never written into params, manifests or receipts.
@@ -43,7 +47,6 @@ def keep_libraries_quiet() -> None:
 
     Has to run before those libraries are imported, since they read the environment then.
     """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

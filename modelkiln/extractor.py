@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TypedDict, Unpack, overload
+from numbers import Integral, Real
+from typing import TypedDict, Unpack, cast, overload
 
 import numpy as np
 
@@ -18,7 +19,7 @@ Keywords = list[tuple[str, float]]
 class KeywordOptions(TypedDict, total=False):
     """The options of extract_keywords, which explains them."""
 
-    candidates: Iterable[str] | None
+    candidates: Collection[str] | None
     keyphrase_ngram_range: tuple[int, int]
     stop_words: str | Collection[str] | None
     top_n: int
@@ -48,7 +49,7 @@ class KeywordExtractor:
         self,
         docs: str | list[str] | tuple[str, ...],
         *,
-        candidates: Iterable[str] | None = None,
+        candidates: Collection[str] | None = None,
         keyphrase_ngram_range: tuple[int, int] = (1, 1),
         stop_words: str | Collection[str] | None = "english",
         top_n: int = 5,
@@ -83,7 +84,7 @@ class KeywordExtractor:
         Raises:
             ModelkilnError: an option that means nothing. KeyBERT gives an empty list for most of these.
         """
-        _check(docs, top_n, diversity, nr_candidates, use_maxsum and not use_mmr)
+        _check(docs, candidates, top_n, diversity, nr_candidates, use_maxsum and not use_mmr)
         texts = [docs] if isinstance(docs, str) else list(docs)
         found = find_candidates(texts, keyphrase_ngram_range, self._stop(stop_words), min_df, candidates)
         seeds = _seeds(seed_keywords, len(texts))
@@ -113,6 +114,8 @@ class KeywordExtractor:
         if stop_words is None:
             return frozenset()
         if not isinstance(stop_words, str):
+            if not isinstance(stop_words, Collection) or not all(isinstance(word, str) for word in stop_words):
+                raise ModelkilnError(f"stop_words: expected a name, a list of words or None, found {stop_words!r}")
             return frozenset(stop_words)
         if stop_words not in self._stop_words:
             raise ModelkilnError(
@@ -129,25 +132,34 @@ class KeywordExtractor:
 def _seeds(seeds: Sequence[str] | Sequence[Sequence[str]] | None, documents: int) -> list[tuple[str, ...]]:
     if seeds is None:
         return []
-    if isinstance(seeds, str) or not seeds or not all(seeds):
-        raise ModelkilnError(f"seed_keywords: expected a list of words, or one for each document, found {seeds!r}")
-    if all(isinstance(seed, str) for seed in seeds):
+    if _are_words(seeds):
         return [tuple(str(seed) for seed in seeds)] * documents
+    if isinstance(seeds, str) or not seeds or not all(_are_words(words) for words in seeds):
+        raise ModelkilnError(f"seed_keywords: expected a list of words, or one for each document, found {seeds!r}")
     if len(seeds) != documents:
         raise ModelkilnError(f"seed_keywords: {len(seeds)} lists for {documents} documents; one list for each, please")
-    return [tuple(seed) for seed in seeds]
+    return [tuple(words) for words in seeds]
 
 
-def _check(docs: object, top_n: int, diversity: float, nr_candidates: int, is_maxsum: bool) -> None:
+def _are_words(words: object) -> bool:
+    is_list = isinstance(words, Collection) and not isinstance(words, str | bytes) and len(words) > 0
+    return is_list and all(isinstance(word, str) for word in cast("Collection[object]", words))
+
+
+def _check(
+    docs: object, candidates: object, top_n: object, diversity: object, nr_candidates: object, is_maxsum: bool
+) -> None:
     if not isinstance(docs, str):
-        if not isinstance(docs, Sequence) or isinstance(docs, bytes | bytearray):
+        if not isinstance(docs, list | tuple):
             raise ModelkilnError(f"docs: expected a text or a list of texts, found {type(docs).__name__}")
         for index, doc in enumerate(docs):
             if not isinstance(doc, str):
                 raise ModelkilnError(f"docs[{index}]: expected text, found {type(doc).__name__}")
-    if not isinstance(top_n, int) or top_n < 1:
+    if candidates is not None and not (_are_words(candidates) or candidates == []):
+        raise ModelkilnError(f"candidates: expected a list of phrases, found {candidates!r}")
+    if not isinstance(top_n, Integral) or top_n < 1:
         raise ModelkilnError(f"top_n must be a whole number of at least 1, found {top_n!r}")
-    if not 0 <= diversity <= 1:
+    if not isinstance(diversity, Real) or not 0 <= float(diversity) <= 1:
         raise ModelkilnError(f"diversity must be from 0 to 1, found {diversity!r}")
-    if is_maxsum and nr_candidates < top_n:
+    if is_maxsum and not (isinstance(nr_candidates, Integral) and nr_candidates >= top_n):
         raise ModelkilnError(f"nr_candidates must be at least top_n ({top_n}), found {nr_candidates!r}")

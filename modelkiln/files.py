@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -55,7 +56,7 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelkilnError(f"{path}: can't read {what}: {error.strerror}") from error
-    except ValueError as error:
+    except ValueError as error:  # no JSON, or no UTF-8
         raise ModelkilnError(f"{path}: {what} is damaged: {error}") from error
 
 
@@ -69,8 +70,11 @@ def write_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.partial")
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(partial, path)
+        try:
+            partial.write_bytes(text.encode("utf-8"))
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -85,6 +89,8 @@ def staged_folder(dest: Path) -> Iterator[Path]:
     partial = dest.with_name(f".{dest.name}.partial")
     old = dest.with_name(f".{dest.name}.old")
     with _writing(dest):
+        if old.exists() and not dest.exists():  # killed between the two renames below
+            os.replace(old, dest)
         for leftover in (partial, old):
             if leftover.exists():
                 shutil.rmtree(leftover)
@@ -94,7 +100,12 @@ def staged_folder(dest: Path) -> Iterator[Path]:
             yield partial
             if dest.exists():
                 os.replace(dest, old)
-            os.replace(partial, dest)
+            try:
+                os.replace(partial, dest)
+            except OSError:
+                if old.exists():
+                    os.replace(old, dest)
+                raise
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -103,12 +114,14 @@ def staged_folder(dest: Path) -> Iterator[Path]:
 
 @contextmanager
 def _writing(dest: Path) -> Iterator[None]:
+    """Turns an error of writing at `dest` into one line; any other error of the block is none of ours."""
     try:
         yield
     except OSError as error:
-        if not error.strerror:
+        place = str(error.filename or "")
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) and not place.startswith(str(dest.parent)):
             raise
         raise ModelkilnError(
-            f"{dest}: can't write here: {error.strerror} ({error.filename or dest}); "
+            f"{dest}: can't write here: {error.strerror} ({place or dest}); "
             "choose a folder that you may write to and that has room"
         ) from error

@@ -1,20 +1,26 @@
-"""How fast an artifact answers on this machine: loading, one document at a time, all in one call."""
+"""How fast an artifact answers on this machine: loading, one document at a time, all in one call.
+
+python -m modelkiln.latency ARTIFACT GOLDEN.jsonl
+"""
 
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import modelkiln
+from modelkiln.files import to_json
+from modelkiln.golden import read_samples
 
 
 def measure(folder: Path, texts: list[str]) -> dict[str, Any]:
     """Seconds to load and to the first answer, milliseconds for one document, documents per second in one call.
 
     Measured once, in this process, with default options and threads: a first impression. Comparisons belong in paired
-    runs (benchmarks/). Loading includes the import of the backend's library when nothing has imported it before.
+    runs (benchmarks/). Loading includes the import of the backend's library in a process that has not imported it.
     """
     started = time.perf_counter()
     predictor = modelkiln.load(folder)
@@ -39,3 +45,7 @@ def measure(folder: Path, texts: list[str]) -> dict[str, Any]:
         "artifact_mb": size / 1e6,
     }
     return {"documents": len(texts), **{name: round(value, 3) for name, value in figures.items()}}
+
+
+if __name__ == "__main__":
+    print(to_json(measure(Path(sys.argv[1]), [sample.text for sample in read_samples(Path(sys.argv[2]))])), end="")

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 from modelkiln.errors import ModelkilnError
 
@@ -47,7 +48,7 @@ def find_candidates(
     _check(ngram_range, min_df)
     found = [set(_phrases(doc, ngram_range, stop_words)) for doc in docs]
     if vocabulary is None:
-        least = min_df if isinstance(min_df, int) else min_df * len(docs)
+        least = min_df * len(docs) if isinstance(min_df, float) else min_df
         documents = Counter(phrase for phrases in found for phrase in phrases)
         phrases = sorted(phrase for phrase, count in documents.items() if count >= least)
     else:
@@ -63,19 +64,10 @@ def _phrases(doc: str, ngram_range: tuple[int, int], stop_words: frozenset[str])
     return [" ".join(words[i : i + size]) for size in sizes for i in range(len(words) - size + 1)]
 
 
-def _check(ngram_range: tuple[int, int], min_df: float) -> None:
-    try:
-        least, most = ngram_range
-        good = 1 <= int(least) <= int(most)
-    except (TypeError, ValueError):
-        good = False
-    if not good:
+def _check(ngram_range: object, min_df: object) -> None:
+    sizes = ngram_range if isinstance(ngram_range, tuple | list) else ()
+    if len(sizes) != 2 or not all(isinstance(size, Integral) for size in sizes) or not 1 <= sizes[0] <= sizes[1]:
         raise ModelkilnError(f"keyphrase_ngram_range: expected two numbers such as (1, 2), found {ngram_range!r}")
-    share = isinstance(min_df, float)
-    if (
-        isinstance(min_df, bool)
-        or not isinstance(min_df, int | float)
-        or min_df < (0 if share else 1)
-        or (share and min_df > 1)
-    ):
+    documents = not isinstance(min_df, bool) and isinstance(min_df, Integral) and int(min_df) >= 1
+    if not documents and not (isinstance(min_df, float) and 0 <= min_df <= 1):
         raise ModelkilnError(f"min_df: expected documents (1 or more) or a share (0.0 to 1.0), found {min_df!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from modelkiln import plugins, schema
 from modelkiln.errors import ModelkilnError, raise_all
 
 PARAMS = Path("params.yaml")
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # of a registered model or an alias, as it stands in mlflow:NAME@ALIAS
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,6 @@ class Compile:
     backend: str  # a module of modelkiln/backends
     precision: str  # of the compiled weights and arithmetic
     max_batch: int  # texts in one call of a graph
-    python: str | None = None  # the interpreter that compiles; None: this one
     options: dict[str, Any] = field(default_factory=dict)  # the backend's own
 
     def __post_init__(self) -> None:
@@ -59,7 +60,7 @@ class Validate:
     atol: float  # largest absolute difference of a vector's component
     min_cosine: float  # smallest cosine of a text's two vectors
     score_atol: float  # largest difference of a keyword's score
-    golden: str | None = None  # a JSONL file of golden samples; None: the ones that ship with modelkiln
+    golden: str  # a JSONL file of golden samples, id and text on each line
 
     def __post_init__(self) -> None:
         for name in ("atol", "score_atol"):
@@ -79,6 +80,15 @@ class Upload:
     alias: str  # moves to the new version once that is complete
     remote: str | None = None  # the DVC remote that holds the run's files, for the lineage
     options: dict[str, Any] = field(default_factory=dict)  # the registry's own
+
+    def __post_init__(self) -> None:
+        for name in ("name", "alias"):
+            if not re.fullmatch(NAME, getattr(self, name)):
+                raise ValueError(
+                    f"{name} may have letters, digits, dots, dashes and underscores, found {getattr(self, name)!r}"
+                )
+        if not self.project.strip():
+            raise ValueError("project may not be empty")
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,7 @@ def load(path: Path = PARAMS) -> Params:
         raise ModelkilnError(
             f"{path}: {error.strerror}; run from the project's folder, or `modelkiln compose`"
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ModelkilnError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
     return from_data(data, str(path))
 

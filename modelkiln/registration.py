@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from modelkiln import artifact, registries
 from modelkiln.artifact import Manifest
@@ -34,7 +38,7 @@ def upload(folder: Path, verdict: Verdict, predictions: dict[str, Any], params: 
         ModelkilnError: the verdict is negative or of another artifact, or the registry failed.
     """
     manifest = artifact.verify(folder)
-    if not verdict.passed:
+    if not (verdict.passed and verdict.is_borne_out()):
         raise ModelkilnError(f"not registered: the verdict is negative: {'; '.join(verdict.failures())}")
     if verdict.artifact != manifest.digest:
         raise ModelkilnError(
@@ -69,15 +73,20 @@ def upload(folder: Path, verdict: Verdict, predictions: dict[str, Any], params: 
 
 
 def is_registered(receipt: Receipt, params: Upload) -> bool:
-    """Whether the registry holds what the receipt says, which may come from a clone with a registry of its own."""
+    """Whether the registry's alias stands for what the receipt says, which may come from another clone's registry."""
     registry_options = options("registries", params.registry, params.options, "upload.options")
-    found = registries.load(params.registry).find(receipt["name"], receipt["digest"], registry_options)
-    return found is not None and found.version == receipt["version"]
+    registry = registries.load(params.registry)
+    if registry.find(receipt["name"], receipt["digest"], registry_options) is None:
+        return False
+    ref = registries.Ref(params.registry, receipt["name"], alias=receipt["alias"])
+    version = registry.resolve(ref, registry_options)
+    return (version.version, version.digest) == (receipt["version"], receipt["digest"])
 
 
 def read_lineage(manifest: Manifest, remote: str | None) -> dict[str, str]:
     """What the version was made from: code, data, source model, parameters."""
-    lock = Path("dvc.lock")
+    # Neither is the code's: DVC rewrites dvc.lock in the run, and removes the receipt before it runs the upload.
+    status = _git("status", "--porcelain", "--", ".", ":!dvc.lock", ":!receipts")
     return {
         "artifact_digest": manifest.digest,
         "backend": manifest.backend,
@@ -88,14 +97,22 @@ def read_lineage(manifest: Manifest, remote: str | None) -> dict[str, str]:
         "source_id": str(manifest.source["id"]),
         "source_revision": str(manifest.source["revision"]),
         "git_commit": _git("rev-parse", "HEAD") or "unknown",
-        # dvc.lock changes in the run itself, and is recorded beside.
-        "git_clean": "no" if _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock") else "yes",
-        # DVC's own hash function, so that the value can be looked up in DVC; nothing rests on it.
-        "dvc_lock_md5": hashlib.md5(lock.read_bytes(), usedforsecurity=False).hexdigest()
-        if lock.exists()
-        else "unknown",
+        "git_clean": "unknown" if status is None else "no" if status else "yes",
+        "dvc_lock_md5": lock_md5(Path("dvc.lock")),
         "dvc_remote": remote or "none",
     }
+
+
+def lock_md5(path: Path) -> str:
+    """The md5 of what dvc.lock says of the stages before upload, whose own entry comes later; `unknown` without one.
+
+    It can be computed again from the dvc.lock that is committed after the run.
+    """
+    if not path.exists():
+        return "unknown"
+    stages = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("stages", {})
+    before = {name: stage for name, stage in stages.items() if name != "upload"}
+    return hashlib.md5(json.dumps(before, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 
 
 def write_card(name: str, manifest: Manifest, verdict: Verdict, lineage: dict[str, str]) -> str:
@@ -110,7 +127,7 @@ def write_card(name: str, manifest: Manifest, verdict: Verdict, lineage: dict[st
             "",
             "## Does it give the same answers?",
             "",
-            f"Yes: {len(verdict.checks)} of {len(verdict.checks)} checks against the uncompiled model passed.",
+            f"Yes: all {len(verdict.checks)} checks against the uncompiled model passed.",
             "",
             "| figure | found | bound |",
             "|---|---|---|",
@@ -132,7 +149,10 @@ def write_card(name: str, manifest: Manifest, verdict: Verdict, lineage: dict[st
 
 def read_receipt(path: Path) -> Receipt:
     """The receipt that the upload stage wrote."""
-    receipt: Receipt = read_json(path, "the receipt")
+    receipt = read_json(path, "the receipt")
+    expected = {"registry", "location", "name", "version", "digest", "alias"}
+    if not isinstance(receipt, dict) or set(receipt) != expected:
+        raise ModelkilnError(f"{path}: the receipt is damaged; run `dvc repro --force --single-item upload`")
     return receipt
 
 
@@ -140,16 +160,18 @@ def _check_remote(remote: str | None) -> None:
     """A remote that does not exist would make the lineage a dead end."""
     if remote is None:
         return
-    listed = subprocess.run(["dvc", "remote", "list"], capture_output=True, text=True, check=False).stdout  # noqa: S607
+    command = [sys.executable, "-m", "dvc", "remote", "list"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     if remote not in {line.split()[0] for line in listed.splitlines() if line.strip()}:
         raise ModelkilnError(
             f"upload.remote: DVC has no remote {remote!r}; add it with `dvc remote add {remote} s3://BUCKET/PATH`"
         )
 
 
-def _git(*arguments: str) -> str:
+def _git(*arguments: str) -> str | None:
+    """What git answers, or None where there is no git, no repository or no commit."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)  # noqa: S607
     except OSError:
-        return ""
-    return done.stdout.strip()
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -12,8 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from modelkiln import plugins
 from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import write_text
@@ -31,9 +29,9 @@ def python_version() -> str:
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def installed(libraries: Iterable[str]) -> dict[str, str | None]:
-    """Each distribution's version without its local label (2.13.0 for 2.13.0+cpu), or None where it is absent."""
-    return {library: _version(library) for library in libraries}
+def installed(libraries: Iterable[str]) -> dict[str, str]:
+    """The versions of those distributions that are there, without local labels (2.13.0 for 2.13.0+cpu)."""
+    return {library: version for library in libraries if (version := _version(library))}
 
 
 def record() -> dict[str, Any]:
@@ -47,17 +45,21 @@ def record() -> dict[str, Any]:
 
 def write(path: Path = TOOLCHAIN) -> None:
     """Writes what is installed into the file."""
+    import yaml  # here and below: the worker's interpreter may lack it
+
     write_text(path, HEADER + yaml.safe_dump(record(), sort_keys=False))
 
 
 def read(groups: Iterable[str], path: Path = TOOLCHAIN) -> dict[str, str]:
     """The versions that the file names in its `groups`, python's first, as {library: version}."""
+    import yaml
+
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
         versions = {"python": str(data["python"])}
         for group in groups:
             versions |= {library: str(version) for library, version in data[group].items()}
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ModelkilnError(f"{path}: missing or damaged ({error!r}); write it with `modelkiln compose`") from error
     return versions
 
@@ -69,9 +71,9 @@ def check(versions: dict[str, str]) -> None:
         "the environment is not the one in toolchain.yaml (run `make setup`, or record what is installed with "
         "`modelkiln compose --only toolchain`)",
         [
-            f"{name} is {found[name]}, expected {version}"
+            f"{name} is {found.get(name, 'not installed')}, expected {version}"
             for name, version in versions.items()
-            if found[name] != version
+            if found.get(name) != version
         ],
     )
 

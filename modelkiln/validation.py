@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-from modelkiln import env, golden, latency
+from modelkiln import env, golden
 from modelkiln.artifact import read_manifest
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import staged_folder, to_json, write_text
 from modelkiln.params import Validate
-from modelkiln.progress import step
+from modelkiln.progress import say, step
 from modelkiln.verdict import VERDICT, Verdict, read_verdict
 
 
-def validate(artifact: Path, source: Path, reports: Path, params: Validate, python: str | None = None) -> Verdict:
+def validate(artifact: Path, source: Path, reports: Path, params: Validate) -> Verdict:
     """Judges the artifact against its uncompiled model and writes the reports folder, also of a negative verdict.
 
     Args:
@@ -25,26 +27,44 @@ def validate(artifact: Path, source: Path, reports: Path, params: Validate, pyth
         source: What the download stage wrote.
         reports: Replaced: verdict.json, metrics.json, predictions.json, junit.xml, latency.json.
         params: The validate section.
-        python: The backend's interpreter; None: this one.
 
     Raises:
         ModelkilnError: there is no artifact to judge, or there are no samples to judge it by.
     """
     read_manifest(artifact)
-    samples = golden.read_samples(Path(params.golden) if params.golden else None)
+    samples = golden.read_samples(Path(params.golden))
     with staged_folder(reports) as folder:
         with step(f"judging {artifact} on {len(samples)} golden samples"):
-            exit_code = _run_checks(artifact, source, folder, params, python)
+            exit_code = _run_checks(artifact, source, folder, params)
         verdict = _settle(folder, exit_code)
-        # A wrong model's speed interests nobody, and a damaged one may not be loaded.
-        figures = latency.measure(artifact, [sample.text for sample in samples]) if verdict.passed else {}
-        write_text(folder / "latency.json", to_json(figures))
+        write_text(folder / "latency.json", to_json(_measure(artifact, params) if verdict.passed else {}))
     return verdict
 
 
-def _run_checks(artifact: Path, source: Path, folder: Path, params: Validate, python: str | None) -> int:
+def _measure(artifact: Path, params: Validate) -> dict[str, Any]:
+    """The latency of an artifact that has passed (a damaged one may not be loaded), in a fresh process.
+
+    Speed is no part of the verdict, so a measurement that fails is reported and nothing more.
+    """
+    command = [sys.executable, "-m", "modelkiln.latency", str(artifact), params.golden]
+    with step(f"measuring {artifact}"):
+        done = subprocess.run(command, env=_environment(), stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        say("the latency could not be measured; its error stands above")
+        return {"error": f"exit code {done.returncode}"}
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
+
+
+def _environment() -> dict[str, str]:
+    """Without the user's own settings of pytest, which may deselect checks or load plug-ins."""
+    ours = {**env.offline_environment(), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {name: value for name, value in ours.items() if not name.startswith("PYTEST_")}
+
+
+def _run_checks(artifact: Path, source: Path, folder: Path, params: Validate) -> int:
     command = [
-        python or sys.executable,
+        sys.executable,
         "-m",
         "pytest",
         "--pyargs",
@@ -65,12 +85,9 @@ def _run_checks(artifact: Path, source: Path, folder: Path, params: Validate, py
     command += ["--artifact", str(artifact), "--source", str(source), "--reports", str(folder)]
     command += ["--junitxml", str(folder / "junit.xml"), "--atol", str(params.atol)]
     command += ["--min-cosine", str(params.min_cosine), "--score-atol", str(params.score_atol)]
-    if params.golden:
-        command += ["--golden", params.golden]
-    environment = {**env.offline_environment(), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment.pop("PYTEST_ADDOPTS", None)  # the user's own, which may deselect
+    command += ["--golden", params.golden]
     # stdout is the stage's: pytest's report is progress here.
-    return subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode
+    return subprocess.run(command, env=_environment(), stdout=sys.stderr, check=False).returncode
 
 
 def _settle(folder: Path, exit_code: int) -> Verdict:

@@ -20,7 +20,7 @@ VERDICT = "verdict.json"
 class Figure:
     """A measured figure beside its bound."""
 
-    value: float | None  # None: not a finite number
+    value: float | None  # rounded to three digits, but never across the bound; None: not a finite number
     bound: float
     side: str  # "at most" or "at least"
 
@@ -52,6 +52,17 @@ class Verdict:
     golden: str = ""  # sha256 of the golden samples
     checks: list[Check] = field(default_factory=list)
     error: str = ""  # why there are no checks, where there are none
+
+    def is_borne_out(self) -> bool:
+        """Whether there are checks, each of them passed, and each figure is within its bound."""
+        return (
+            bool(self.checks)
+            and not self.error
+            and all(
+                check.outcome == "passed" and all(figure.holds() for figure in check.figures.values())
+                for check in self.checks
+            )
+        )
 
     def failures(self) -> list[str]:
         """One line for each reason of a negative verdict."""
@@ -86,6 +97,12 @@ def read_verdict(path: Path) -> Verdict:
             Check(**{**check, "figures": {name: Figure(**figure) for name, figure in check["figures"].items()}})
             for check in data.pop("checks")
         ]
-        return Verdict(checks=checks, **data)
+        verdict = Verdict(checks=checks, **data)
+        contradicts = verdict.passed is not verdict.is_borne_out() and verdict.passed is not False
     except (AttributeError, KeyError, TypeError) as error:
         raise ModelkilnError(f"{path}: the verdict is damaged: {error!r}; run `dvc repro validate`") from error
+    if contradicts:
+        raise ModelkilnError(
+            f"{path}: `passed` is {verdict.passed!r}, its checks say otherwise; run `dvc repro validate`"
+        )
+    return verdict

@@ -16,7 +16,7 @@ from typing import Any
 
 from modelkiln import backends, toolchain
 from modelkiln.artifact import TOKENIZER
-from modelkiln.encoder_module import EXAMPLE_TEXTS, load_module, load_tokenizer, read_recipe
+from modelkiln.encoder_module import EXAMPLE_TEXTS, Recipe, load_module, load_tokenizer, read_recipe
 from modelkiln.env import keep_libraries_quiet
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import to_json, write_text
@@ -51,8 +51,8 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     backend = backends.load(request["backend"])
     recipe = read_recipe(source)
     module = load_module(source, recipe)
-    _check_lengths(request["encoders"], module.model.config)
-    tokenizer, pad_id = load_tokenizer(source)
+    _check_lengths(request["encoders"], module.model.config, recipe)
+    tokenizer, pad_id = load_tokenizer(source, recipe)
     tokenizer.no_padding()
     tokenizer.no_truncation()
     tokenizer.save(str(folder / TOKENIZER))
@@ -64,22 +64,22 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     with torch.no_grad():
         dimension = int(module(*example)[0].shape[1])
     encoders = {
-        name: {
-            "graph": graph,
-            "max_batch": request["max_batch"],
-            "max_length": length,
-            "lower_case": recipe.lower_case,
-        }
+        name: {"graph": graph, "max_batch": request["max_batch"], "max_length": length}
         for name, length in request["encoders"].items()
     }
     return {"encoders": encoders, "dimension": dimension, "pad_id": pad_id}
 
 
-def _check_lengths(lengths: dict[str, int], config: Any) -> None:
+def _check_lengths(lengths: dict[str, int], config: Any, recipe: Recipe) -> None:
     # RoBERTa counts its positions from padding_idx + 1, so two of them are never used.
     reserved = config.pad_token_id + 1 if "roberta" in config.model_type else 0
     positions = getattr(config, "max_position_embeddings", None)
     for name, length in lengths.items():
+        if recipe.max_length and length > recipe.max_length:
+            raise ModelkilnError(
+                f"compile.encoders.{name}.max_length is {length}, but the model's own sentence_bert_config.json "
+                f"cuts texts off at {recipe.max_length} tokens: longer ones would get other answers"
+            )
         if positions and length > positions - reserved:
             raise ModelkilnError(
                 f"compile.encoders.{name}.max_length is {length}, but the model has {positions - reserved} positions"

@@ -12,7 +12,7 @@ def validate_artifact() -> None:
     """The verdict and the reports. A negative verdict is a result, so the stage succeeds; upload refuses it."""
     section = params.load()
     toolchain.check(toolchain.read([section.compile.backend, "checks"]))
-    verdict = validate(COMPILED, SOURCE, REPORTS, section.validate, section.compile.python)
+    verdict = validate(COMPILED, SOURCE, REPORTS, section.validate)
     say(f"verdict: {'passed' if verdict.passed else 'NOT passed'}")
     for failure in verdict.failures():
         say(f"  - {failure}")

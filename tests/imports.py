@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+ROOT_MODULE = Path("modelkiln/__init__.py")
 
 
 def module_file(name: str) -> Path | None:
@@ -20,7 +21,8 @@ def module_file(name: str) -> Path | None:
 def imported(file: Path, inside_functions: bool = True) -> set[Path]:
     """Our own files that a file imports itself.
 
-    Left out: what is imported for annotations only, and the package's root, which is only the door to load().
+    Left out: what is imported for annotations only. The package's root is the door to load(), so it counts where it is
+    imported by itself, and not where something is imported from it.
     """
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     tree.body = [
@@ -28,13 +30,15 @@ def imported(file: Path, inside_functions: bool = True) -> set[Path]:
     ]
     nodes = ast.walk(tree) if inside_functions else iter(tree.body)
     names: set[str] = set()
+    door: set[Path] = set()
     for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
+            door |= {ROOT_MODULE for alias in node.names if alias.name == "modelkiln"}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     files = {module_file(name) for name in names if name.split(".")[0] in ("modelkiln", "stages")}
-    return {found for found in files if found and found != Path("modelkiln/__init__.py")}
+    return {found for found in files if found and found != ROOT_MODULE} | door
 
 
 def closure(*files: Path) -> set[Path]:

@@ -55,6 +55,7 @@ def test_option_changes_only_its_own_params() -> None:
         ("validate.golden=???", ["left open (???): validate.golden"]),
         ("compile.max_batch=", ["expected a whole number, found ''"]),
         ("=", ["="]),
+        ("upload.project=${ oc.env:HOME}", ["may not come from the environment"]),
     ],
 )
 def test_mistyped_override_is_one_clear_line(override: str, parts: list[str]) -> None:
@@ -69,7 +70,7 @@ def test_conf_that_reads_the_environment_is_refused(conf: Path) -> None:
     """Its value would land in params.yaml, and so in git."""
     with (conf / "env" / "dev.yaml").open("a") as file:
         file.write("  password: ${oc.env:PASSWORD}\n")
-    with pytest.raises(ModelkilnError, match=r"may not read the environment.*dev\.yaml"):
+    with pytest.raises(ModelkilnError, match=r"may not come from the environment.*dev\.yaml"):
         compose(conf)
 
 

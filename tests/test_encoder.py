@@ -69,8 +69,14 @@ def test_no_texts_give_no_vectors(encoder: Encoder) -> None:
     assert encoder.encode([]).shape == (0, encoder.dimension)
 
 
-def test_lone_surrogate_is_taken_as_a_character_that_nobody_knows(encoder: Encoder) -> None:
-    assert np.isfinite(encoder.encode(["broken \ud800 text"])).all()
+def test_lone_surrogate_is_taken_as_the_character_for_what_is_none(encoder: Encoder) -> None:
+    broken, replaced = encoder.encode(["broken \ud800 text", "broken \ufffd text"])
+    assert broken.tolist() == replaced.tolist()
+
+
+def test_tokens_are_counted_beyond_the_envelope(encoder: Encoder) -> None:
+    text = " ".join(["a"] * 100)
+    assert encoder.count_tokens([text, "a", ""]) == [100, 1, 0]
 
 
 def test_what_is_not_text_is_refused_by_its_place(encoder: Encoder) -> None:

@@ -90,7 +90,7 @@ def test_path_that_leads_out_is_no_inside_path(path: str) -> None:
     assert not is_inside(path)
 
 
-@given(st.text(st.characters(codec="utf-8"), max_size=20))
+@given(st.lists(st.sampled_from(["..", ".", "a", "/", "", "b c", "..."]), max_size=6).map("/".join))
 def test_inside_path_never_leaves_the_folder(path: str) -> None:
     if is_inside(path):
         joined = os.path.normpath(PurePosixPath("/root/folder") / path)

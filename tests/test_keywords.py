@@ -140,6 +140,12 @@ def test_threads_get_the_answers_of_one(extractor: KeywordExtractor) -> None:
         ("text", {"seed_keywords": []}, "seed_keywords: expected a list of words"),
         ("text", {"seed_keywords": "rain"}, "seed_keywords: expected a list of words"),
         (["one", "two"], {"seed_keywords": [["a"]]}, "seed_keywords: 1 lists for 2 documents"),
+        ("text", {"seed_keywords": ["rain", ["tram"]]}, "seed_keywords: expected a list of words"),
+        ("text", {"candidates": "tram"}, "candidates: expected a list of phrases, found 'tram'"),
+        ("text", {"keyphrase_ngram_range": (1.0, 2.0)}, "keyphrase_ngram_range: expected two numbers"),
+        ("text", {"diversity": "0.5"}, "diversity must be from 0 to 1"),
+        ("text", {"stop_words": 5}, "stop_words: expected a name, a list of words or None"),
+        ("text", {"min_df": float("nan")}, "min_df: expected documents"),
     ],
 )
 def test_option_that_means_nothing_is_refused(

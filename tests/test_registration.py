@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_version_holds_lineage_card_and_golden_samples(project: Path, tiny_artif
     assert version.tags["git_clean"] == "yes"
     assert version.tags["artifact_digest"] == verdict.artifact
     assert version.tags["source_revision"] == read_manifest(tiny_artifact).source["revision"]
-    assert version.tags["dvc_lock_md5"] == hashlib.md5(b"schema: '2.0'\n").hexdigest()
+    assert version.tags["dvc_lock_md5"] == registration.lock_md5(project / "dvc.lock")
     assert "| vectors: golden texts: min_cosine | 1 | at least 0.9999 |" in version.description
     golden = Path(client.download_artifacts(version.run_id, "golden", str(project)))
     assert {path.stem: json.loads(path.read_text()) for path in golden.iterdir()} == {
@@ -90,6 +90,38 @@ def test_artifact_without_a_positive_verdict_of_its_own_is_refused(
     with pytest.raises(ModelkilnError, match=f"not registered: .*{message}"):
         registration.upload(tiny_artifact, replace(verdict, **changes), GOLDEN, PARAMS)
     assert not (project / "registry").exists()
+
+
+def test_lock_is_the_same_before_and_after_upload_has_its_entry(tmp_path: Path) -> None:
+    assert registration.lock_md5(tmp_path / "dvc.lock") == "unknown"
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  compile: {cmd: x}\n")
+    before = registration.lock_md5(tmp_path / "dvc.lock")
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  upload: {cmd: z}\n  compile: {cmd: x}\n")
+    assert registration.lock_md5(tmp_path / "dvc.lock") == before
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  compile: {cmd: y}\n")
+    assert registration.lock_md5(tmp_path / "dvc.lock") != before
+
+
+def test_lineage_knows_changed_code_from_the_run_itself(project: Path, tiny_artifact: Path) -> None:
+    manifest = read_manifest(tiny_artifact)
+    (project / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+    assert registration.read_lineage(manifest, None)["git_clean"] == "yes"
+    (project / "new_code.py").write_text("")
+    assert registration.read_lineage(manifest, None)["git_clean"] == "no"
+    shutil.rmtree(project / ".git")
+    lineage = registration.read_lineage(manifest, None)
+    assert (lineage["git_commit"], lineage["git_clean"]) == ("unknown", "unknown")
+
+
+def test_alias_that_has_moved_on_is_noticed(project: Path, tiny_artifact: Path, verdict: Verdict) -> None:
+    from mlflow import MlflowClient
+
+    receipt = registration.upload(tiny_artifact, verdict, GOLDEN, PARAMS)
+    client = MlflowClient(f"sqlite:///{project}/registry/mlflow.db")
+    tags = {"content_digest": "0" * 64, "complete": "true"}
+    client.create_model_version("keywords", "somewhere", tags=tags)
+    client.set_registered_model_alias("keywords", "champion", "2")
+    assert not registration.is_registered(receipt, PARAMS)
 
 
 def test_remote_that_dvc_does_not_know_is_refused(project: Path, tiny_artifact: Path, verdict: Verdict) -> None:

@@ -41,7 +41,7 @@ def test_local_label_of_a_build_does_not_count() -> None:
 
 def test_other_versions_are_named_all_at_once() -> None:
     with pytest.raises(
-        ModelkilnError, match=r"(?s)2 mistakes.*torch is 2\.13\.0, expected 1\.13\.1.*nope is None, expected 1"
+        ModelkilnError, match=r"(?s)2 mistakes.*torch is 2\.13\.0, expected 1\.13\.1.*nope is not installed, expected 1"
     ):
         toolchain.check({"python": toolchain.python_version(), "torch": "1.13.1", "nope": "1"})
 

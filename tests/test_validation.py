@@ -21,7 +21,7 @@ from modelkiln.params import Validate
 from modelkiln.validation import _settle, validate
 from modelkiln.verdict import Check, Verdict, read_verdict
 
-PARAMS = Validate(atol=1e-4, min_cosine=0.9999, score_atol=1e-4)
+PARAMS = Validate(atol=1e-4, min_cosine=0.9999, score_atol=1e-4, golden="")
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def judge(artifact: Path, source: Path, reports: Path, golden: Path, **settings: Any) -> Verdict:
-    return validate(artifact, source, reports, replace(PARAMS, golden=str(golden)), **settings)
+def judge(artifact: Path, source: Path, reports: Path, golden: Path) -> Verdict:
+    return validate(artifact, source, reports, replace(PARAMS, golden=str(golden)))
 
 
 @pytest.fixture
@@ -107,10 +107,10 @@ def test_damaged_artifact_is_a_negative_verdict_without_loading_it(
 
 
 def test_checks_that_never_finish_are_a_negative_verdict(
-    tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path
+    tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    python = shutil.which("false")
-    verdict = judge(tiny_artifact, tiny_source, tmp_path / "reports", golden, python=python)
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    verdict = judge(tiny_artifact, tiny_source, tmp_path / "reports", golden)
     assert not verdict.passed
     assert "the checks did not finish: exit code 1" in verdict.failures()[0]
     assert not read_verdict(tmp_path / "reports" / "verdict.json").passed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ PREDICTIONS = pytest.StashKey[dict[str, Any]]()  # the golden samples, for the r
 IDENTITY = pytest.StashKey[dict[str, Any]]()  # what was judged
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """The suite's options."""
+def pytest_load_initial_conftests(args: list[str], parser: pytest.Parser) -> None:
+    """The suite's options, for runs of the suite alone: any other run of pytest may have options of these names."""
+    if not any(argument.startswith("modelkiln.checks") for argument in args):
+        return
     group = parser.getgroup("modelkiln", "judging a compiled artifact (--pyargs modelkiln.checks)")
     group.addoption("--artifact", type=Path, help="the artifact to judge, a folder")
     group.addoption("--source", type=Path, help="the uncompiled model that it was compiled from, a folder")
@@ -30,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Starts the record when there is an artifact to judge."""
-    if config.getoption("--artifact") is not None:
+    if any(argument.startswith("modelkiln.checks") for argument in config.invocation_params.args):
         config.stash[PREDICTIONS] = {}
         config.stash[IDENTITY] = {}
         config.pluginmanager.register(Record(config), "modelkiln-record")
@@ -45,10 +47,10 @@ class Record:
         self._error = ""
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that can't be collected is a failed check."""
-        if report.failed:
+        """A file that can't be collected, or that skips itself, is a check that has not passed."""
+        if not report.passed:
             name = _name(report.nodeid) or "collection"
-            self._checks[name] = Check(name, "error", reason=_reason(report))
+            self._checks[name] = Check(name, "error" if report.failed else "skipped", reason=_reason(report))
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         """A part of the checks is no verdict."""
@@ -73,15 +75,19 @@ class Record:
         if folder is None:
             return
         checks = sorted(self._checks.values(), key=lambda check: check.name)
-        error = self._error if checks else "pytest found no checks to run"
+        areas = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+        missing = areas - {check.name.partition(":")[0] for check in checks}
+        error = self._error or (f"no checks of {', '.join(sorted(missing))} were run" if missing else "")
+        error = error if checks else "pytest found no checks to run"
         identity: dict[str, Any] = self._config.stash[IDENTITY]
         verdict = Verdict(
-            passed=exitstatus == 0 and not error and all(check.outcome == "passed" for check in checks),
+            passed=False,
             tolerances={name: self._config.getoption(name) for name in TOLERANCES},
             checks=checks,
             error=error,
             **({"artifact": ""} | identity),
         )
+        verdict = replace(verdict, passed=exitstatus == 0 and verdict.is_borne_out())
         # Imported here: this module is loaded with every pytest run of the environment.
         from modelkiln.files import to_json, write_text
 
@@ -105,9 +111,11 @@ class Judge:
         self._hold(name, value, bound, "at least")
 
     def _hold(self, name: str, value: float, bound: float, side: str) -> None:
+        holds = value <= bound if side == "at most" else value >= bound  # False for NaN
         figure = Figure(_rounded(value), bound, side)
+        if figure.holds() is not holds:
+            figure = Figure(value if math.isfinite(value) else None, bound, side)
         self._properties.append((name, figure))
-        holds = value <= bound if side == "at most" else value >= bound  # not of the rounded; False for NaN
         if not holds:
             pytest.fail(f"{name} is {value:.4g}, has to be {side} {bound:g}", pytrace=False)
 

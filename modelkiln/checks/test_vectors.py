@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from modelkiln.checks.plugin import Judge
 from modelkiln.encoder import Encoder
 from modelkiln.parity import compare_vectors
+
+SHORT_WORD = "a"  # one token in every tokenizer that has Latin letters
 
 
 def _judge(judge: Judge, reference: Any, encoder: Encoder, texts: list[str], config: pytest.Config) -> None:
@@ -35,14 +38,11 @@ def test_edges_of_the_envelope(
     """Lengths around 1 token, the longest, and beyond; a text alone, a full batch, and one more."""
     words = " ".join(texts).split()
     longest = encoder.spec.max_length
-    lengths = [1, 2, longest // 2, longest - 3, longest - 2, longest - 1, longest, 2 * longest]
+    shortest = encoder.count_tokens([SHORT_WORD])[0]
+    lengths = [shortest, shortest + 1, longest // 2, longest - 2, longest - 1, longest, longest + 1, 2 * longest]
     edges = [_of_length(encoder, words, length) for length in lengths]
-    for batch in (
-        edges[:1],
-        edges,
-        [words[0]] * encoder.spec.max_batch,
-        [words[0]] * (encoder.spec.max_batch + 1),
-    ):
+    assert encoder.count_tokens(edges) == lengths
+    for batch in (edges[:1], edges, [words[0]] * encoder.spec.max_batch, [words[0]] * (encoder.spec.max_batch + 1)):
         _judge(judge, reference, encoder, batch, pytestconfig)
 
 
@@ -63,11 +63,13 @@ def test_hostile_texts(judge: Judge, reference: Any, encoder: Encoder, pytestcon
 
 
 def _of_length(encoder: Encoder, words: list[str], length: int) -> str:
-    """The first words, as many as fit into `length` tokens; beyond the envelope, as many words."""
-    text = words[0]
-    for count in range(2, length + 1):
-        longer = " ".join(words[:count])
-        if length <= encoder.spec.max_length and encoder.count_tokens([longer])[0] > length:
+    """A text of exactly so many tokens: words as far as they fit, then the shortest there is."""
+    counts = encoder.count_tokens(words)
+    special = encoder.count_tokens([""])[0]
+    chosen, left = [], length - special
+    for word, count in zip(itertools.cycle(words), itertools.cycle(counts)):
+        if count - special > left:
             break
-        text = longer
-    return text
+        chosen.append(word)
+        left -= count - special
+    return " ".join(chosen + [SHORT_WORD] * left)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -11,8 +12,7 @@ from typing import Any, Protocol, cast
 from modelkiln import artifact, env, plugins
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import staged_folder
-
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+from modelkiln.params import NAME
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,21 @@ def fetch_cached(ref: Ref) -> Path:
     options = registry.Options()
     version = registry.resolve(ref, options)
     folder = env.cache_folder() / version.digest
-    if not folder.is_dir():
-        with staged_folder(folder) as partial:
-            registry.fetch(version, partial, options)
-            artifact.verify(partial, version.digest)
+    with locked(env.cache_folder() / "locks" / version.digest):
+        try:
+            artifact.verify(folder, version.digest)
+        except ModelkilnError:  # not there yet, or no longer what it was: fetched anew
+            with staged_folder(folder) as partial:
+                registry.fetch(version, partial, options)
+                artifact.verify(partial, version.digest)
     return folder
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps out the other threads and processes of this machine that lock the same path, until the block ends."""
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        yield

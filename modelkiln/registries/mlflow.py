@@ -22,10 +22,11 @@ from modelkiln import artifact, env
 from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.files import write_text
 from modelkiln.progress import step
-from modelkiln.registries import Ref, Registration, Version
+from modelkiln.registries import Ref, Registration, Version, locked
 
 REGISTRY = "mlflow"
 MODEL = "model"  # the artifact's folder in the run
+SQLITE = "sqlite:///"
 EMBEDDED = "sqlite:///registry/mlflow.db"  # relative to the project's folder
 
 
@@ -71,7 +72,7 @@ def find(name: str, digest: str, options: Options) -> Version | None:
 
 def register(registration: Registration, options: Options) -> Version:
     """See Registry.register."""
-    with _lock(_uri(options)):
+    with locked(_lock_file(options)):
         if existing := find(registration.name, registration.digest, options):
             return existing
         with _client(options) as (client, uri):
@@ -85,6 +86,10 @@ def register(registration: Registration, options: Options) -> Version:
             ):
                 _download(client, version.run_id, Path(scratch))
                 artifact.verify(Path(scratch), registration.digest)
+            if leftovers:  # of a run that broke off: the lineage is this one's
+                client.update_model_version(version.name, version.version, registration.card)
+                for key, value in registration.tags.items():
+                    client.set_model_version_tag(version.name, version.version, key, value)
             client.set_model_version_tag(version.name, version.version, "complete", "true")
             client.set_terminated(version.run_id)
             return _version(version, uri)
@@ -175,27 +180,27 @@ def _client(options: Options) -> Iterator[tuple[Any, str]]:
     try:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
         raise ModelkilnError(f"registry 'mlflow' needs its extra: pip install 'modelkiln[mlflow]' ({error})") from error
     for talkative in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
         logging.getLogger(talkative).setLevel(logging.ERROR)
     address = uri
-    if uri.startswith("sqlite:///"):
-        # MLflow remembers what it opened by its address, which therefore may not depend on the working folder.
-        database = Path(uri.removeprefix("sqlite:///")).resolve()
-        database.parent.mkdir(parents=True, exist_ok=True)
-        address = f"sqlite:///{database}"
     try:
+        if uri.startswith(SQLITE):
+            # MLflow remembers what it opened by its address, which therefore may not depend on the working folder.
+            database = Path(uri.removeprefix(SQLITE)).resolve()
+            database.parent.mkdir(parents=True, exist_ok=True)
+            address = f"{SQLITE}{database}"
         yield MlflowClient(tracking_uri=address, registry_uri=address), uri
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         message = one_line(error).replace(address, _public(uri))
         raise ModelkilnError(f"MLflow at {_public(uri)}: {message}") from None  # the cause may quote the password
 
 
-@contextmanager
-def _lock(uri: str) -> Iterator[None]:
-    from filelock import FileLock
-
-    name = f"modelkiln-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.lock"
-    with FileLock(Path(tempfile.gettempdir()) / name):
-        yield
+def _lock_file(options: Options) -> Path:
+    """What the writers of one registry lock: beside its database, or, for a server, in the user's cache."""
+    uri = _uri(options)
+    if uri.startswith(SQLITE):
+        return Path(uri.removeprefix(SQLITE)).resolve().parent / ".lock"
+    return env.cache_folder() / "locks" / hashlib.sha256(uri.encode()).hexdigest()[:16]

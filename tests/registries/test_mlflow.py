@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,12 @@ def registration(folder: Path, **changes: Any) -> Registration:
     return replace(made, **changes)
 
 
-def client(options: mlflow.Options) -> Any:
+def client() -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(options.tracking_uri)
+    return MlflowClient(
+        f"sqlite:///{Path('registry/mlflow.db').resolve()}"
+    )  # it remembers what it opened by its address
 
 
 def test_registered_artifact_comes_back_verified_by_its_alias(options: mlflow.Options, tiny_artifact: Path) -> None:
@@ -64,15 +67,15 @@ def test_registering_twice_makes_one_version_and_uploads_once(
     monkeypatch.setattr(mlflow, "_upload", None)
     again = mlflow.register(registration(tiny_artifact, tags={"git_commit": "later"}), options)
     assert first == again
-    assert len(client(options).search_model_versions("name = 'keywords'")) == 1
+    assert len(client().search_model_versions("name = 'keywords'")) == 1
 
 
 def test_version_carries_lineage_card_and_files(options: mlflow.Options, tiny_artifact: Path) -> None:
     version = mlflow.register(registration(tiny_artifact), options)
-    found = client(options).get_model_version("keywords", version.version)
+    found = client().get_model_version("keywords", version.version)
     assert found.tags == {"git_commit": "abc", "content_digest": version.digest, "complete": "true"}
     assert found.description == "# card\n"
-    assert {file.path for file in client(options).list_artifacts(found.run_id)} == {"card.md", "model"}
+    assert {file.path for file in client().list_artifacts(found.run_id)} == {"card.md", "model"}
 
 
 def test_upload_that_broke_off_is_invisible_and_completed_by_the_next(
@@ -84,7 +87,7 @@ def test_upload_that_broke_off_is_invisible_and_completed_by_the_next(
     wanted = registration(tiny_artifact)
     with monkeypatch.context() as patch:
         patch.setattr(mlflow, "_upload", break_off)
-        with pytest.raises(ConnectionError, match="half-way"):
+        with pytest.raises(ModelkilnError, match="half-way"):
             mlflow.register(wanted, options)
     assert mlflow.find("keywords", wanted.digest, options) is None
     with pytest.raises(ModelkilnError, match="never completed"):
@@ -117,6 +120,49 @@ def test_altered_version_is_refused_and_not_cached(options: mlflow.Options, tiny
     with pytest.raises(ModelkilnError, match=r"graphs/encoder\.pt was altered"):
         modelkiln.load("mlflow:keywords/1")
     assert not (Path("cache") / version.digest).exists()
+
+
+def test_leftover_is_completed_with_the_lineage_of_the_run_that_completes_it(
+    options: mlflow.Options, tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow, "_upload", None)
+        with pytest.raises(TypeError):
+            mlflow.register(registration(tiny_artifact), options)
+    mlflow.register(registration(tiny_artifact, tags={"git_commit": "later"}, card="# later"), options)
+    found = client().get_model_version("keywords", "1")
+    assert (found.tags["git_commit"], found.description) == ("later", "# later")
+
+
+def test_threads_that_fetch_at_once_all_get_it(options: mlflow.Options, tiny_artifact: Path) -> None:
+    mlflow.set_alias(mlflow.register(registration(tiny_artifact), options), "champion", options)
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(modelkiln.load, ["mlflow:keywords@champion"] * 4))
+    assert len(loaded) == 4
+
+
+def test_registering_at_once_makes_one_version(options: mlflow.Options, tiny_artifact: Path) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        versions = list(pool.map(lambda _: mlflow.register(registration(tiny_artifact), options), range(3)))
+    assert {version.version for version in versions} == {"1"}
+
+
+def test_cache_that_was_altered_is_fetched_anew(options: mlflow.Options, tiny_artifact: Path) -> None:
+    version = mlflow.register(registration(tiny_artifact), options)
+    modelkiln.load("mlflow:keywords/1")
+    tokenizer = Path("cache") / version.digest / "tokenizer.json"
+    good = tokenizer.read_bytes()
+    tokenizer.write_text("{}")
+    modelkiln.load("mlflow:keywords/1")
+    assert tokenizer.read_bytes() == good
+
+
+@pytest.mark.parametrize("uri", ["sqlite:////proc/nope/x.db", "sqlite:///file.txt"])
+def test_database_that_is_none_is_one_line(uri: str, options: mlflow.Options) -> None:
+    Path("file.txt").write_text("no database" * 1000)
+    with pytest.raises(ModelkilnError, match="MLflow at sqlite") as raised:
+        mlflow.find("keywords", "0" * 64, mlflow.Options(uri))
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("ref", ["mlflow:keywords@nobody", "mlflow:keywords/99", "mlflow:unknown/1"])
