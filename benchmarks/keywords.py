@@ -52,7 +52,7 @@ def main() -> int:
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {options.threads} thread(s); ", end=""
     )
-    print(f"{len(texts)} documents, {options.rounds} rounds, {' '.join(f'{name} first' for name in list(peers)[:1])}\n")
+    print(f"{len(texts)} documents, {options.rounds} rounds, the peers in turns\n")
     print("| n-grams | documents in a call | peer | documents/s | p50 ms | p95 ms | ratio |")
     print("|---|---|---|---|---|---|---|")
     for mode, settings in MODES.items():
