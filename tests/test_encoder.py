@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,9 @@ from hypothesis import strategies as st
 
 import modelkiln
 from modelkiln import backends
-from modelkiln.artifact import read_manifest
+from modelkiln.artifact import EncoderSpec, read_manifest
 from modelkiln.encoder import MAX_PADDING, Encoder, plan_batches
-from modelkiln.encoder_module import load_module, read_recipe
+from modelkiln.encoder_module import load_module, load_tokenizer, read_recipe
 from modelkiln.golden import read_samples
 
 
@@ -77,6 +79,40 @@ def test_lone_surrogate_is_taken_as_the_character_for_what_is_none(encoder: Enco
 def test_tokens_are_counted_beyond_the_envelope(encoder: Encoder) -> None:
     text = " ".join(["a"] * 100)
     assert encoder.count_tokens([text, "a", ""]) == [100, 1, 0]
+
+
+def test_white_space_reaches_the_tokenizer_as_it_is() -> None:
+    """To a byte-level tokenizer a space is a part of the word; sentence-transformers leaves it there, too."""
+    from tokenizers import ByteLevelBPETokenizer
+
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator([sample.text for sample in read_samples()], vocab_size=600, show_progress=False)
+    seen: list[list[int]] = []
+
+    def run(ids: Any, mask: Any) -> Any:
+        seen.extend(row[:length].tolist() for row, length in zip(ids, mask.sum(1), strict=True))
+        return np.zeros((len(ids), 1), np.float32)
+
+    encoder = Encoder(run, trained._tokenizer, EncoderSpec("graph", 8, 32), dimension=1, pad_id=0)
+    for text in ("the tram", " the tram", "the tram\n"):
+        encoder.encode([text])
+    assert len({tuple(ids) for ids in seen}) == 3
+    assert seen[1] == trained.encode(" the tram").ids
+
+
+def test_lower_case_is_that_of_sentence_transformers(tiny_model: Path, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["normalizer"]["lowercase"] = False
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 48, "do_lower_case": true}')
+    texts = ["The TRAM opened.", "ΟΔΟΣ Straße İstanbul"]
+    ours, _ = load_tokenizer(folder, read_recipe(folder))
+    theirs = SentenceTransformer(str(folder), device="cpu").tokenizer
+    assert [ours.encode(text).ids for text in texts] == [theirs(text)["input_ids"] for text in texts]
+    assert ours.encode("TRAM").ids == ours.encode("tram").ids
 
 
 def test_what_is_not_text_is_refused_by_its_place(encoder: Encoder) -> None:
