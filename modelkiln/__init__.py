@@ -33,7 +33,6 @@ def load(ref: str | Path) -> Any:
     from modelkiln.encoder import load_encoders
 
     env.keep_libraries_quiet()
-    registered = registries.parse_ref(str(ref))
-    folder = registries.fetch_cached(registered) if registered else Path(ref)
+    folder = registries.folder_of(str(ref))
     manifest = artifact.verify(folder)
     return tasks.load(manifest.task).build(load_encoders(folder, manifest), folder)

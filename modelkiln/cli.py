@@ -106,8 +106,9 @@ def extract(
 def info(artifact: ArtifactRef) -> None:
     """Say what an artifact is, what it was made from, and with what."""
     from modelkiln.artifact import read_manifest
+    from modelkiln.registries import folder_of
 
-    manifest = read_manifest(_folder(artifact))
+    manifest = read_manifest(folder_of(artifact))
     size = sum(file.size for file in manifest.files.values())
     for name, encoder in manifest.encoders.items():
         _row(
@@ -128,8 +129,9 @@ def info(artifact: ArtifactRef) -> None:
 def verify(artifact: ArtifactRef) -> None:
     """Check every byte of an artifact against its manifest, loading none of it. Exit code 1 if it was altered."""
     from modelkiln.artifact import verify as verify_artifact
+    from modelkiln.registries import folder_of
 
-    manifest = verify_artifact(_folder(artifact))
+    manifest = verify_artifact(folder_of(artifact))
     print(f"{artifact}: {len(manifest.files)} files, all as they were compiled; digest {manifest.digest}")
 
 
@@ -208,13 +210,6 @@ def where() -> None:
 
 def _row(name: str, value: str) -> None:
     print(f"{name:18}{value}")
-
-
-def _folder(ref: str) -> Path:
-    from modelkiln import registries
-
-    registered = registries.parse_ref(ref)
-    return registries.fetch_cached(registered) if registered else Path(ref)
 
 
 def _read(path: Path) -> str:

@@ -45,9 +45,7 @@ class Encoder:
         Raises:
             ModelkilnError: something in `texts` is not text.
         """
-        rows = [
-            encoding.ids for encoding in self._tokenizer.encode_batch([self._clean(i, t) for i, t in enumerate(texts)])
-        ]
+        rows = [encoding.ids for encoding in self._tokenize(texts)]
         vectors = np.empty((len(rows), self.dimension), dtype=np.float32)
         for batch in plan_batches([len(row) for row in rows], self.spec.max_batch):
             vectors[batch] = self._run(*self._pad([rows[i] for i in batch]))
@@ -55,9 +53,14 @@ class Encoder:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """The number of tokens of each whole text, special tokens included, beyond the envelope too."""
-        encodings = self._tokenizer.encode_batch([self._clean(i, text) for i, text in enumerate(texts)])
         special = len(self._tokenizer.encode("").ids)
-        return [len(each.ids) + sum(len(rest.ids) - special for rest in each.overflowing) for each in encodings]
+        return [
+            len(each.ids) + sum(len(rest.ids) - special for rest in each.overflowing) for each in self._tokenize(texts)
+        ]
+
+    def _tokenize(self, texts: Sequence[str]) -> list[Any]:
+        """An encoding for each text, cut off at the envelope."""
+        return list(self._tokenizer.encode_batch([self._clean(i, text) for i, text in enumerate(texts)]))
 
     def _clean(self, index: int, text: object) -> str:
         if not isinstance(text, str):

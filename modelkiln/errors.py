@@ -9,9 +9,9 @@ class ModelkilnError(Exception):
     """Something the user can put right: says where, what was found, what was expected, and what to do."""
 
 
-def one_line(error: BaseException) -> str:
-    """The message of `error` on one line, or its class where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+def one_line(said: object) -> str:
+    """What an error, or a report of one, says, on one line; its class where it says nothing."""
+    return " ".join(str(said).split()) or type(said).__name__
 
 
 def raise_all(title: str, mistakes: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from modelkiln import plugins, schema
-from modelkiln.errors import ModelkilnError, raise_all
+from modelkiln.errors import ModelkilnError, one_line, raise_all
 
 PARAMS = Path("params.yaml")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # of a registered model or an alias, as it stands in mlflow:NAME@ALIAS
@@ -114,7 +114,7 @@ def load(path: Path = PARAMS) -> Params:
             f"{path}: {error.strerror}; run from the project's folder, or `modelkiln compose`"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ModelkilnError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+        raise ModelkilnError(f"{path}: no YAML: {one_line(error)}") from error
     return from_data(data, str(path))
 
 

@@ -63,29 +63,13 @@ def _environment() -> dict[str, str]:
 
 
 def _run_checks(artifact: Path, source: Path, folder: Path, params: Validate) -> int:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--pyargs",
-        "modelkiln.checks",
-        "--verbose",
-        "--no-header",
-    ]
-    command += ["--tb=short"]
+    command = [sys.executable, "-m", "pytest", "--pyargs", "modelkiln.checks", "--verbose", "--no-header", "--tb=short"]
     # Not the settings, plug-ins' caches or conftest of whatever folder this is run in.
-    command += [
-        "-c",
-        os.devnull,
-        "--rootdir",
-        str(Path(__file__).parent / "checks"),
-        "-p",
-        "no:cacheprovider",
-    ]
-    command += ["--artifact", str(artifact), "--source", str(source), "--reports", str(folder)]
-    command += ["--junitxml", str(folder / "junit.xml"), "--atol", str(params.atol)]
-    command += ["--min-cosine", str(params.min_cosine), "--score-atol", str(params.score_atol)]
-    command += ["--golden", params.golden]
+    command += ["-c", os.devnull, "--rootdir", str(Path(__file__).parent / "checks"), "-p", "no:cacheprovider"]
+    command += ["--artifact", str(artifact), "--source", str(source), "--golden", params.golden]
+    command += ["--reports", str(folder), "--junitxml", str(folder / "junit.xml")]
+    command += ["--atol", str(params.atol), "--min-cosine", str(params.min_cosine)]
+    command += ["--score-atol", str(params.score_atol)]
     # stdout is the stage's: pytest's report is progress here.
     return subprocess.run(command, env=_environment(), stdout=sys.stderr, check=False).returncode
 

@@ -51,7 +51,7 @@ class Verdict:
     tolerances: dict[str, float] = field(default_factory=dict)
     golden: str = ""  # sha256 of the golden samples
     checks: list[Check] = field(default_factory=list)
-    error: str = ""  # why there are no checks, where there are none
+    error: str = ""  # why there is no positive verdict, where no check says it
 
     def is_borne_out(self) -> bool:
         """Whether there are checks, each of them passed, and each figure is within its bound."""

@@ -1,4 +1,4 @@
-"""The compile worker: a process of its own, in the interpreter that the backend needs.
+"""The compile worker: a process of its own, so that a backend may come to need another interpreter.
 
     python -m modelkiln.worker REQUEST.json
 

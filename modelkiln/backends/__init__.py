@@ -1,7 +1,7 @@
 """Backends: what turns the encoder's module into a compiled graph, and runs that graph. One file each.
 
-A backend is written against torch 1.13 and Python 3.9, since it runs in the interpreter that its `python` option names
-(see docs/decisions/0002-worker.md). It imports its heavy libraries inside its functions.
+A backend is written against torch 1.13 and Python 3.9, since a worker process runs it, whose interpreter may have to be
+older than the pipeline's (docs/decisions/0002-worker.md). It imports its heavy libraries inside its functions.
 """
 
 from __future__ import annotations

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from modelkiln.errors import one_line
 from modelkiln.verdict import VERDICT, Check, Figure, Verdict
 
 TOLERANCES = {"atol": 1e-4, "min_cosine": 0.9999, "score_atol": 1e-4}
@@ -18,7 +20,7 @@ IDENTITY = pytest.StashKey[dict[str, Any]]()  # what was judged
 
 def pytest_load_initial_conftests(args: list[str], parser: pytest.Parser) -> None:
     """The suite's options, for runs of the suite alone: any other run of pytest may have options of these names."""
-    if not any(argument.startswith("modelkiln.checks") for argument in args):
+    if not _asks_for_the_suite(args):
         return
     group = parser.getgroup("modelkiln", "judging a compiled artifact (--pyargs modelkiln.checks)")
     group.addoption("--artifact", type=Path, help="the artifact to judge, a folder")
@@ -31,10 +33,10 @@ def pytest_load_initial_conftests(args: list[str], parser: pytest.Parser) -> Non
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Starts the record when there is an artifact to judge."""
-    if any(argument.startswith("modelkiln.checks") for argument in config.invocation_params.args):
+    """Starts the record of a run of the suite."""
+    if _asks_for_the_suite(config.invocation_params.args):
         config.stash[PREDICTIONS] = {}
-        config.stash[IDENTITY] = {}
+        config.stash[IDENTITY] = {"artifact": ""}
         config.pluginmanager.register(Record(config), "modelkiln-record")
 
 
@@ -85,7 +87,7 @@ class Record:
             tolerances={name: self._config.getoption(name) for name in TOLERANCES},
             checks=checks,
             error=error,
-            **({"artifact": ""} | identity),
+            **identity,
         )
         verdict = replace(verdict, passed=exitstatus == 0 and verdict.is_borne_out())
         # Imported here: this module is loaded with every pytest run of the environment.
@@ -126,6 +128,10 @@ def judge(request: pytest.FixtureRequest) -> Judge:
     return Judge(request)
 
 
+def _asks_for_the_suite(arguments: Iterable[str]) -> bool:
+    return any(argument.startswith("modelkiln.checks") for argument in arguments)
+
+
 def _rounded(value: float) -> float | None:
     """Three digits: enough to judge by, and stable where the last bits are not."""
     return float(f"{value:.3g}") if math.isfinite(value) else None
@@ -154,7 +160,7 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     """The failure's one line, or the line of the traceback that says it."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash:
-        return " ".join(str(crash.message).split())[:1000]
+        return one_line(crash.message)[:1000]
     if isinstance(report.longrepr, tuple):
         return str(report.longrepr[-1])
-    return " ".join(str(report.longrepr).split())[:1000]
+    return one_line(report.longrepr)[:1000]

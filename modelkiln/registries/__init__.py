@@ -104,6 +104,12 @@ def parse_ref(text: str) -> Ref | None:
     )
 
 
+def folder_of(ref: str) -> Path:
+    """The artifact's folder that `ref` stands for: itself, or the cache's copy of a registered version."""
+    registered = parse_ref(ref)
+    return fetch_cached(registered) if registered else Path(ref)
+
+
 def fetch_cached(ref: Ref) -> Path:
     """The folder of a registered version's artifact, downloaded and verified unless the cache has it."""
     registry = load(ref.registry)
