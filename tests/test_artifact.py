@@ -53,6 +53,13 @@ def test_two_compiles_give_the_same_bytes(tiny_artifact: Path, tiny_source: Path
     assert read_manifest(again).digest == read_manifest(tiny_artifact).digest
 
 
+def test_no_file_names_a_folder_of_the_machine_that_compiled_it(tiny_artifact: Path, tiny_source: Path) -> None:
+    for name in relative_files(tiny_artifact):
+        data = (tiny_artifact / name).read_bytes()
+        for folder in ("site-packages", sys.prefix, str(Path(modelkiln.__file__).parents[1]), str(tiny_source.parent)):
+            assert folder.encode() not in data, f"{name} names {folder}"
+
+
 def test_one_flipped_byte_in_any_file_is_found(copy: Path) -> None:
     for name in relative_files(copy):
         good = (copy / name).read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from modelkiln.errors import ModelkilnError
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
 PRECISIONS = ("fp32",)
+DEBUG_INFO = (".debug_pkl", "/.data/serialization_id")
 GRAPH = "encoder.pt"  # fixed: TorchScript writes the file's name into the file
 
 
@@ -35,6 +37,7 @@ def compile_graph(module: Any, example: tuple[Any, Any], path: Path, options: Op
         warnings.simplefilter("ignore", FutureWarning)  # transformers warns of names that it uses itself
         traced: Any = torch.jit.trace(module, example, strict=options.strict)  # type: ignore[no-untyped-call]
         torch.jit.save(torch.jit.freeze(traced.eval()), str(path))
+    _strip_debug_info(path)
 
 
 def load_graph(path: Path, options: Options) -> Run:  # noqa: ARG001 (the contract's)
@@ -52,6 +55,18 @@ def load_graph(path: Path, options: Options) -> Run:  # noqa: ARG001 (the contra
         return vectors.numpy()
 
     return run
+
+
+def _strip_debug_info(path: Path) -> None:
+    """Takes the source lines of the operations out of the graph, and torch's checksum over them.
+
+    They name this machine's own folders, so that the same model compiled in another folder would be another artifact.
+    """
+    with zipfile.ZipFile(path) as saved:
+        records = {name: saved.read(name) for name in saved.namelist() if not name.endswith(DEBUG_INFO)}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as stripped:
+        for name, data in records.items():
+            stripped.writestr(zipfile.ZipInfo(name), data)  # a ZipInfo of its own has no time
 
 
 @contextmanager
