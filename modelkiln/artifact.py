@@ -3,6 +3,7 @@
     manifest.json             what it is, what it was made from and with, and the sha256 of every other file
     graphs/…                  the compiled graphs, in the backend's own format
     tokenizer.json            the tokenizer, in the format of Hugging Face's `tokenizers`
+    vocabulary/…              words, and the vectors that the graph gives them (vocabulary.py)
     task/…                    what the task adds, such as its stop words
 
 The content digest is the sha256 of the manifest's own canonical JSON, so it covers the files, the source's revision and
@@ -20,7 +21,7 @@ from typing import Any
 from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import is_inside, read_json, relative_files, sha256, to_json, write_text
 
-FORMAT = 1  # raised when an older modelkiln could misread what a newer one wrote
+FORMAT = 2  # raised when an older modelkiln could misread what a newer one wrote
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
 
@@ -38,8 +39,10 @@ class EncoderSpec:
     """One encoder: its graph's path in the artifact, and the envelope of inputs that the graph was compiled for."""
 
     graph: str
+    layout: str  # of the graph's inputs, a key of layouts.AXES
     max_batch: int  # texts in a call
     max_length: int  # tokens in a text, special tokens included; longer texts are cut off there
+    vocabulary: str | None = None  # the folder of its compiled vocabulary in the artifact
 
 
 @dataclass(frozen=True)

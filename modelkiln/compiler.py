@@ -71,6 +71,7 @@ def _work(
             "options": backend_options,
             "max_batch": params.max_batch,
             "encoders": {name: envelope.max_length for name, envelope in params.encoders.items()},
+            "vocabulary": params.vocabulary,
             "toolchain": versions,
         }
         write_text(request, to_json(asked))

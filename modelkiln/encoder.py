@@ -1,38 +1,45 @@
-"""Texts -> vectors, over a compiled graph: tokenize once, batch by length, run, put back in order."""
+"""Texts -> vectors, over a compiled graph: look up, tokenize once, batch by length, run, put back in order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelkiln import backends
+from modelkiln import backends, layouts
 from modelkiln.artifact import TOKENIZER, EncoderSpec, Manifest
 from modelkiln.backends import Run
 from modelkiln.errors import ModelkilnError
+from modelkiln.vocabulary import Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Vectors = NDArray[np.float32]
 
-# A batch is padded to its longest text; a text that would be padded by more than this share starts a batch of its own.
-MAX_PADDING = 0.12
-
 
 class Encoder:
     """A compiled encoder: `encode(texts)` gives the vectors that the uncompiled model would give."""
 
-    def __init__(self, run: Run, tokenizer: Tokenizer, spec: EncoderSpec, dimension: int, pad_id: int) -> None:
-        """Takes ownership of `tokenizer`, whose truncation it sets."""
+    def __init__(
+        self,
+        run: Run,
+        tokenizer: Tokenizer,
+        spec: EncoderSpec,
+        dimension: int,
+        pad_id: int,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        """Takes ownership of `tokenizer`, whose truncation it sets. `vocabulary`: vectors that are known already."""
         self._run = run
         self._tokenizer = tokenizer
         self._tokenizer.enable_truncation(spec.max_length)
         self._tokenizer.no_padding()
         self._pad_id = pad_id
+        self.vocabulary = vocabulary
         self.spec = spec
         self.dimension = dimension
 
@@ -45,41 +52,48 @@ class Encoder:
         Raises:
             ModelkilnError: something in `texts` is not text.
         """
-        rows = [encoding.ids for encoding in self._tokenize(texts)]
-        vectors = np.empty((len(rows), self.dimension), dtype=np.float32)
-        for batch in plan_batches([len(row) for row in rows], self.spec.max_batch):
-            vectors[batch] = self._run(*self._pad([rows[i] for i in batch]))
+        (vectors,) = encode_together([(self, texts)])
         return vectors
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """The number of tokens of each whole text, special tokens included, beyond the envelope too."""
+        encodings = self._tokenizer.encode_batch([_clean(index, text) for index, text in enumerate(texts)])
         special = len(self._tokenizer.encode("").ids)
-        return [
-            len(each.ids) + sum(len(rest.ids) - special for rest in each.overflowing) for each in self._tokenize(texts)
-        ]
-
-    def _tokenize(self, texts: Sequence[str]) -> list[Any]:
-        """An encoding for each text, cut off at the envelope."""
-        return list(self._tokenizer.encode_batch([self._clean(i, text) for i, text in enumerate(texts)]))
-
-    def _clean(self, index: int, text: object) -> str:
-        if not isinstance(text, str):
-            raise ModelkilnError(f"texts[{index}]: expected text, found {type(text).__name__}")
-        # A lone surrogate is no character, and the tokenizer would refuse it: U+FFFD stands for it.
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-    def _pad(self, rows: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        longest = max(1, max(len(row) for row in rows))
-        ids = np.full((len(rows), longest), self._pad_id, dtype=np.int64)
-        mask = np.zeros((len(rows), longest), dtype=np.int64)
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = row
-            mask[index, : len(row)] = 1
-        return ids, mask
+        return [len(each.ids) + sum(len(rest.ids) - special for rest in each.overflowing) for each in encodings]
 
 
-def load_encoders(folder: Path, manifest: Manifest) -> dict[str, Encoder]:
-    """The encoders of an artifact that has been verified; a graph that several share is loaded once."""
+def encode_together(jobs: Sequence[tuple[Encoder, Sequence[str]]]) -> list[Vectors]:
+    """Encoder.encode of several encoders; where they share a graph, in calls that they share."""
+    vectors = []
+    waiting: dict[int, list[tuple[Encoder, list[list[int]], Vectors, NDArray[np.intp]]]] = {}
+    for encoder, texts in jobs:
+        clean = [_clean(index, text) for index, text in enumerate(texts)]
+        found = np.zeros((len(clean), encoder.dimension), dtype=np.float32)  # what a text without a token keeps
+        missing = encoder.vocabulary.fill(clean, found) if encoder.vocabulary else list(range(len(clean)))
+        encodings = encoder._tokenizer.encode_batch([clean[index] for index in missing])
+        missing = [index for index, encoding in zip(missing, encodings, strict=True) if encoding.ids]
+        rows = [encoding.ids for encoding in encodings if encoding.ids]
+        waiting.setdefault(id(encoder._run), []).append((encoder, rows, found, np.array(missing, dtype=np.intp)))
+        vectors.append(found)
+    for group in waiting.values():
+        first = group[0][0]
+        owner = [(found, index) for _, _, found, missing in group for index in missing]
+        rows = [row for _, each, _, _ in group for row in each]
+        for indices, inputs in layouts.batches(first.spec.layout, rows, first.spec.max_batch, first._pad_id):
+            for index, vector in zip(indices, first._run(*inputs), strict=False):
+                found, place = owner[index]
+                found[place] = vector
+    return vectors
+
+
+def load_encoders(folder: Path, manifest: Manifest, threads: int | None = None) -> dict[str, Encoder]:
+    """The encoders of an artifact that has been verified; a graph that several share is loaded once.
+
+    Args:
+        folder: The artifact.
+        manifest: What artifact.verify gave.
+        threads: For one call of a graph; None: the backend's own choice.
+    """
     from tokenizers import Tokenizer
 
     backend = backends.load(manifest.backend)
@@ -87,28 +101,22 @@ def load_encoders(folder: Path, manifest: Manifest) -> dict[str, Encoder]:
     graphs: dict[str, Run] = {}
     encoders = {}
     for name, spec in manifest.encoders.items():
+        if spec.layout not in layouts.AXES:
+            raise ModelkilnError(f"{folder}: unknown layout {spec.layout!r}; this modelkiln knows {list(layouts.AXES)}")
         if spec.graph not in graphs:
-            graphs[spec.graph] = backend.load_graph(folder / spec.graph, options)
+            graphs[spec.graph] = backend.load_graph(folder / spec.graph, options, threads)
         tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
-        encoders[name] = Encoder(graphs[spec.graph], tokenizer, spec, manifest.dimension, manifest.pad_id)
+        vocabulary = None
+        if spec.vocabulary:
+            vocabulary = read_vocabulary(
+                folder / spec.vocabulary, manifest.files[spec.graph].sha256, manifest.dimension
+            )
+        encoders[name] = Encoder(graphs[spec.graph], tokenizer, spec, manifest.dimension, manifest.pad_id, vocabulary)
     return encoders
 
 
-def plan_batches(lengths: Sequence[int], max_batch: int) -> Iterator[NDArray[np.intp]]:
-    """Splits texts of these lengths into batches of similar length, the longest first.
-
-    Args:
-        lengths: Tokens in each text.
-        max_batch: Texts in a batch at the most.
-
-    Yields:
-        Indices into `lengths`; together each index once.
-    """
-    # The longest first, so that a call that is too large for the memory fails at once. Stable: ties keep their order.
-    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
-    start = 0
-    for end in range(1, len(order) + 1):
-        full = end - start == max_batch
-        if end == len(order) or full or lengths[order[end]] < (1 - MAX_PADDING) * lengths[order[start]]:
-            yield order[start:end]
-            start = end
+def _clean(index: int, text: object) -> str:
+    if not isinstance(text, str):
+        raise ModelkilnError(f"texts[{index}]: expected text, found {type(text).__name__}")
+    # A lone surrogate is no character, and the tokenizer would refuse it: U+FFFD stands for it.
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

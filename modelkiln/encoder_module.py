@@ -70,13 +70,15 @@ def load_module(source: Path, recipe: Recipe) -> Any:
     from transformers import AutoModel
 
     class EncoderModule(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+        layout = "padded"
+
         def __init__(self, model: Any) -> None:
             super().__init__()
             self.model = model
 
         def forward(self, input_ids: Any, attention_mask: Any) -> tuple[Any]:
             tokens = self.model(input_ids, attention_mask, return_dict=False)[0]
-            vectors = _pool(tokens, attention_mask, recipe.pooling)
+            vectors = pool(tokens, attention_mask, recipe.pooling)
             if recipe.normalize:
                 vectors = torch.nn.functional.normalize(vectors, p=2.0, dim=1)
             return (vectors,)
@@ -115,7 +117,8 @@ def load_tokenizer(source: Path, recipe: Recipe) -> Any:
     return backend, tokenizer.pad_token_id or 0
 
 
-def _pool(tokens: Any, attention_mask: Any, pooling: str) -> Any:
+def pool(tokens: Any, attention_mask: Any, pooling: str) -> Any:
+    """Token vectors (n, t, dimension), under a mask (n, t) of ones and zeros, to text vectors (n, dimension)."""
     import torch
 
     mask = attention_mask.unsqueeze(-1).to(tokens.dtype)

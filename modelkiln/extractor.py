@@ -9,7 +9,7 @@ from typing import TypedDict, Unpack, cast, overload
 import numpy as np
 
 from modelkiln import ranking
-from modelkiln.encoder import Encoder, Vectors
+from modelkiln.encoder import Encoder, Vectors, encode_together
 from modelkiln.errors import ModelkilnError
 from modelkiln.ngrams import find_candidates
 
@@ -93,8 +93,12 @@ class KeywordExtractor:
         if filled:
             used = sorted({phrase for index in filled for phrase in found.of_document[index]})
             row = {phrase: position for position, phrase in enumerate(used)}
-            words = self.word.encode([found.phrases[phrase] for phrase in used])
-            documents = self.document.encode([texts[index] for index in filled])
+            words, documents = encode_together(
+                [
+                    (self.word, [found.phrases[phrase] for phrase in used]),
+                    (self.document, [texts[index] for index in filled]),
+                ]
+            )
             if seeds:
                 pull = self._seed_vectors([seeds[index] for index in filled])
                 documents = np.asarray((documents * 3 + pull) / 4, dtype=np.float32)

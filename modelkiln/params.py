@@ -14,7 +14,6 @@ from modelkiln import plugins, schema
 from modelkiln.errors import ModelkilnError, one_line, raise_all
 
 PARAMS = Path("params.yaml")
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # of a registered model or an alias, as it stands in mlflow:NAME@ALIAS
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,13 @@ class Compile:
     backend: str  # a module of modelkiln/backends
     precision: str  # of the compiled weights and arithmetic
     max_batch: int  # texts in one call of a graph
+    vocabulary: str | None = None  # the encoder whose tokenizer's whole words are encoded at compile time, or none
     options: dict[str, Any] = field(default_factory=dict)  # the backend's own
 
     def __post_init__(self) -> None:
         _at_least(1, max_batch=self.max_batch)
+        if self.vocabulary is not None and self.vocabulary not in self.encoders:
+            raise ValueError(f"vocabulary: no encoder {self.vocabulary!r}; it has {', '.join(self.encoders)}, or null")
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Upload:
 
     def __post_init__(self) -> None:
         for name in ("name", "alias"):
-            if not re.fullmatch(NAME, getattr(self, name)):
+            if not re.fullmatch(schema.REGISTERED_NAME, getattr(self, name)):
                 raise ValueError(
                     f"{name} may have letters, digits, dots, dashes and underscores, found {getattr(self, name)!r}"
                 )

@@ -10,6 +10,10 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from modelkiln.errors import ModelkilnError
 from modelkiln.plugins import suggest
 
+REGISTERED_NAME = (
+    r"[A-Za-z0-9][A-Za-z0-9._-]*"  # of a registered model or an alias, as it stands in mlflow:REGISTERED_NAME@ALIAS
+)
+
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 

@@ -14,12 +14,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from modelkiln import backends, toolchain
-from modelkiln.artifact import TOKENIZER
+from modelkiln import backends, layouts, toolchain, vocabulary
+from modelkiln.artifact import TOKENIZER, EncoderSpec
+from modelkiln.encoder import Encoder
 from modelkiln.encoder_module import EXAMPLE_TEXTS, Recipe, load_module, load_tokenizer, read_recipe
 from modelkiln.env import keep_libraries_quiet
 from modelkiln.errors import ModelkilnError
-from modelkiln.files import to_json, write_text
+from modelkiln.files import sha256, to_json, write_text
+from modelkiln.packed_module import can_pack, pack_module
+from modelkiln.vocabulary import whole_words, write_vocabulary
 
 
 def main(arguments: list[str]) -> int:
@@ -38,8 +41,8 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     """Compiles the request's encoders and returns what the manifest has to say of them.
 
     Args:
-        request: source and folder (paths), backend, options, max_batch, encoders ({name: max_length}), toolchain
-            ({library: version}, held against what is installed here).
+        request: source and folder (paths), backend, options, max_batch, encoders ({name: max_length}), vocabulary
+            (the encoder to compile one for, or None), toolchain ({library: version}, held against what is installed).
 
     Raises:
         ModelkilnError: another toolchain, a model that can't be compiled, an envelope that the model can't fill.
@@ -56,7 +59,9 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     tokenizer.save(str(folder / TOKENIZER))
-    example = _example(tokenizer, pad_id)
+    if backend.LAYOUT == "packed" and can_pack(module.model):
+        module = pack_module(module.model, recipe)
+    example = _example(module.layout, tokenizer, pad_id)
     # A graph of any batch and length serves all encoders. A backend with static shapes will want one graph for each.
     graph = "graphs/" + backend.GRAPH
     (folder / "graphs").mkdir()
@@ -64,9 +69,16 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     with torch.no_grad():
         dimension = int(module(*example)[0].shape[1])
     encoders = {
-        name: {"graph": graph, "max_batch": request["max_batch"], "max_length": length}
+        name: {"graph": graph, "layout": module.layout, "max_batch": request["max_batch"], "max_length": length}
         for name, length in request["encoders"].items()
     }
+    if request["vocabulary"]:
+        spec = EncoderSpec(**encoders[request["vocabulary"]])
+        run = backend.load_graph(folder / graph, backend.Options(**request["options"]))
+        encoder = Encoder(run, tokenizer, spec, dimension, pad_id)
+        words = whole_words(tokenizer)
+        write_vocabulary(folder / vocabulary.FOLDER, words, encoder.encode, sha256(folder / graph))
+        encoders[request["vocabulary"]]["vocabulary"] = vocabulary.FOLDER
     return {"encoders": encoders, "dimension": dimension, "pad_id": pad_id}
 
 
@@ -86,15 +98,17 @@ def _check_lengths(lengths: dict[str, int], config: Any, recipe: Recipe) -> None
             )
 
 
-def _example(tokenizer: Any, pad_id: int) -> Any:
-    """Real tokens with mixed padding: int64 tensors (input_ids, attention_mask), each (texts, longest)."""
+def _example(layout: str, tokenizer: Any, pad_id: int) -> Any:
+    """Real tokens in the graph's layout, of several lengths and with two texts of the longest, as int64 tensors."""
     import torch
 
     rows = [encoding.ids for encoding in tokenizer.encode_batch(list(EXAMPLE_TEXTS))]
-    longest = max(len(row) for row in rows)
-    ids = [row + [pad_id] * (longest - len(row)) for row in rows]
-    mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
-    return torch.tensor(ids, dtype=torch.int64), torch.tensor(mask, dtype=torch.int64)
+    rows.append(max(rows, key=len))
+    lengths = [len(row) for row in rows]
+    longs = [row for row in rows if len(row) == max(lengths)]
+    shorts = [row for row in rows if len(row) < max(lengths)]
+    inputs = layouts.pad(rows, pad_id) if layout == "padded" else layouts.pack(longs, shorts)
+    return tuple(map(torch.from_numpy, inputs))
 
 
 if __name__ == "__main__":

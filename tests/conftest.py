@@ -31,12 +31,22 @@ def fetch_local(folder: Path, dest: Path, name: str) -> Path:
     return dest
 
 
+BACKENDS = ["generic", "onnxruntime"]
+
+
+def compile_for(
+    backend: str, source: Path, dest: Path, max_length: int, max_batch: int = 8, vocabulary: str | None = None
+) -> Path:
+    """What the compile stage does."""
+    encoders = {"document": Envelope(max_length), "word": Envelope(max_length)}
+    params = Compile("keywords", encoders, backend, "fp32", max_batch, vocabulary)
+    compile_artifact(source, dest, params, toolchain.read([backend, "keywords"], ROOT / "toolchain.yaml"))
+    return dest
+
+
 def compile_generic(source: Path, dest: Path, max_length: int, max_batch: int = 8) -> Path:
     """What the compile stage does, with the backend `generic`."""
-    encoders = {"document": Envelope(max_length), "word": Envelope(max_length)}
-    params = Compile("keywords", encoders, "generic", "fp32", max_batch)
-    compile_artifact(source, dest, params, toolchain.read(["generic", "keywords"], ROOT / "toolchain.yaml"))
-    return dest
+    return compile_for("generic", source, dest, max_length, max_batch)
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +67,21 @@ def tiny_artifact(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -
     return compile_generic(tiny_source, tmp_path_factory.mktemp("tiny-artifact") / "compiled", 48)
 
 
+@pytest.fixture(scope="session", params=BACKENDS)
+def each_tiny_artifact(
+    request: pytest.FixtureRequest, tiny_source: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The tiny model, compiled for each backend in turn."""
+    return compile_for(request.param, tiny_source, tmp_path_factory.mktemp(request.param) / "compiled", 48)
+
+
+@pytest.fixture(scope="session")
+def table_artifact(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model, compiled for `onnxruntime`, with a compiled vocabulary."""
+    dest = tmp_path_factory.mktemp("table-artifact") / "compiled"
+    return compile_for("onnxruntime", tiny_source, dest, 48, 64, "word")
+
+
 @pytest.fixture(scope="session")
 def real_model() -> Path:
     """all-MiniLM-L6-v2, in the folder of the installed package that carries it."""
@@ -75,6 +100,13 @@ def real_source(real_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def real_artifact(real_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real model, compiled for `generic`."""
     return compile_generic(real_source, tmp_path_factory.mktemp("real-artifact") / "compiled", 256, 32)
+
+
+@pytest.fixture(scope="session")
+def real_onnx_artifact(real_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real model, compiled for `onnxruntime`, with a compiled vocabulary: as `make repro` compiles it."""
+    dest = tmp_path_factory.mktemp("real-onnx") / "compiled"
+    return compile_for("onnxruntime", real_source, dest, 256, 512, "word")
 
 
 @pytest.fixture

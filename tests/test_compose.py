@@ -78,7 +78,7 @@ def test_stale_params_are_named_key_by_key(tmp_path: Path) -> None:
     data = compose(CONF)
     stale = compose(CONF, ["compile.max_batch=7"])
     (tmp_path / "params.yaml").write_text(to_yaml(stale))
-    with pytest.raises(ModelkilnError, match=r"compile\.max_batch: 7, conf/ says 64"):
+    with pytest.raises(ModelkilnError, match=r"compile\.max_batch: 7, conf/ says 512"):
         check(data, tmp_path / "params.yaml")
 
 

@@ -10,20 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 import modelkiln
-from modelkiln import backends
+from modelkiln import backends, layouts
 from modelkiln.artifact import EncoderSpec, read_manifest
-from modelkiln.encoder import MAX_PADDING, Encoder, plan_batches
+from modelkiln.encoder import Encoder
 from modelkiln.encoder_module import load_module, load_tokenizer, read_recipe
 from modelkiln.golden import read_samples
+from modelkiln.packed_module import pack_module
 
 
 @pytest.fixture(scope="module")
-def encoder(tiny_artifact: Path) -> Encoder:
-    found: Encoder = modelkiln.load(tiny_artifact).document
+def encoder(each_tiny_artifact: Path) -> Encoder:
+    found: Encoder = modelkiln.load(each_tiny_artifact).document
     return found
 
 
@@ -93,7 +92,7 @@ def test_white_space_reaches_the_tokenizer_as_it_is() -> None:
         seen.extend(row[:length].tolist() for row, length in zip(ids, mask.sum(1), strict=True))
         return np.zeros((len(ids), 1), np.float32)
 
-    encoder = Encoder(run, trained._tokenizer, EncoderSpec("graph", 8, 32), dimension=1, pad_id=0)
+    encoder = Encoder(run, trained._tokenizer, EncoderSpec("graph", "padded", 8, 32), dimension=1, pad_id=0)
     for text in ("the tram", " the tram", "the tram\n"):
         encoder.encode([text])
     assert len({tuple(ids) for ids in seen}) == 3
@@ -120,28 +119,25 @@ def test_what_is_not_text_is_refused_by_its_place(encoder: Encoder) -> None:
         encoder.encode(["fine", b"bytes"])  # type: ignore[list-item]
 
 
-@given(st.lists(st.integers(0, 300)), st.integers(1, 40))
-def test_batches_cover_each_text_once_within_the_limits(lengths: list[int], max_batch: int) -> None:
-    batches = [batch.tolist() for batch in plan_batches(lengths, max_batch)]
-    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
-    for batch in batches:
-        assert 1 <= len(batch) <= max_batch
-        sizes = [lengths[index] for index in batch]
-        assert min(sizes) >= (1 - MAX_PADDING) * max(sizes)
-
-
-@pytest.mark.parametrize("pooling", ["cls", "max", "mean_sqrt_len"])
-def test_other_poolings_are_those_of_sentence_transformers(pooling: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pooling", ["cls", "max", "mean", "mean_sqrt_len"])
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_both_layouts_pool_as_sentence_transformers_does(pooling: str, kind: str, tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer
     from tiny import build_tiny_model
 
-    folder = build_tiny_model(tmp_path / "model", pooling=pooling, normalize=False)
-    texts = ["The tram line opened.", "Rain"]
+    folder = build_tiny_model(tmp_path / "model", pooling=pooling, normalize=False, kind=kind)
+    texts = ["The tram line opened.", "Rain", "Rain fell", "The tram line closed."]
     model = SentenceTransformer(str(folder), device="cpu")
-    inputs = model.tokenizer(texts, padding=True, return_tensors="pt")
-    with torch.inference_mode():
-        (found,) = load_module(folder, read_recipe(folder))(inputs["input_ids"], inputs["attention_mask"])
-    np.testing.assert_allclose(found.numpy(), model.encode(texts), rtol=1e-5, atol=1e-5)
+    rows = model.tokenizer(texts)["input_ids"]
+    recipe = read_recipe(folder)
+    padded = load_module(folder, recipe)
+    packed = pack_module(padded.model, recipe)
+    for module in (padded, packed):
+        for order, inputs in layouts.batches(module.layout, rows, 8, model.tokenizer.pad_token_id):
+            with torch.inference_mode():
+                (found,) = module(*map(torch.from_numpy, inputs))
+            expected = model.encode([texts[index] for index in order])
+            np.testing.assert_allclose(found.numpy()[: len(order)], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_module_that_can_not_be_compiled_is_refused(tiny_model: Path, tmp_path: Path) -> None:

@@ -41,9 +41,10 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def extractor(real_artifact: Path) -> KeywordExtractor:
-    found: KeywordExtractor = modelkiln.load(real_artifact)
+@pytest.fixture(scope="module", params=["real_artifact", "real_onnx_artifact"])
+def extractor(request: pytest.FixtureRequest) -> KeywordExtractor:
+    """Over TorchScript; and as `make repro` compiles it, with a compiled vocabulary."""
+    found: KeywordExtractor = modelkiln.load(request.getfixturevalue(request.param))
     return found
 
 

@@ -51,7 +51,7 @@ def test_committed_params_are_good() -> None:
     [
         (
             {"compile__backend": "genric"},
-            "compile.backend: unknown backend 'genric' (did you mean 'generic'?); known: generic",
+            "compile.backend: unknown backend 'genric' (did you mean 'generic'?); known: generic, onnxruntime",
         ),
         (
             {"download__source": "hup"},
@@ -64,12 +64,16 @@ def test_committed_params_are_good() -> None:
         ),
         ({"compile__max_bach": 1}, "compile.max_bach: unknown key (did you mean 'max_batch'?)"),
         ({"nogroup": "x"}, "nogroup: unknown key; known: compile, download, upload, validate"),
-        ({"compile__options__strct": True}, "compile.options.strct: unknown key (did you mean 'strict'?)"),
+        ({"compile__options__opst": 17}, "compile.options.opst: unknown key (did you mean 'opset'?)"),
         ({"compile__max_batch": "many"}, "compile.max_batch: expected a whole number, found 'many'"),
         ({"compile__max_batch": True}, "compile.max_batch: expected a whole number, found True"),
         ({"compile__max_batch": 0}, "compile: max_batch must be at least 1, found 0"),
-        ({"compile__precision": "int8"}, "compile.precision: unknown for generic: 'int8'"),
-        ({"compile__encoders__word": ...}, "compile.encoders: task 'keywords' has the encoders document, word"),
+        ({"compile__precision": "int8"}, "compile.precision: unknown for onnxruntime: 'int8'"),
+        (
+            {"compile__encoders__word": ..., "compile__vocabulary": None},
+            "compile.encoders: task 'keywords' has the encoders document, word",
+        ),
+        ({"compile__vocabulary": "wrod"}, "vocabulary: no encoder 'wrod'; it has document, word, or null"),
         ({"compile__encoders__word__max_length": 2}, "max_length must be at least 3, found 2"),
         ({"validate__atol": -1}, "atol must be above 0 and below 1, found -1"),
         ({"validate__min_cosine": 1.5}, "min_cosine must be above 0 and at most 1, found 1.5"),

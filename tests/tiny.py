@@ -10,18 +10,21 @@ from modelkiln.golden import read_samples
 DIMENSION = 32
 
 
-def build_tiny_model(folder: Path, seed: int = 0, pooling: str = "mean", normalize: bool = True) -> Path:
+def build_tiny_model(
+    folder: Path, seed: int = 0, pooling: str = "mean", normalize: bool = True, kind: str = "bert"
+) -> Path:
     """Writes the model into `folder`, in safetensors, and returns it. The same seed gives the same model."""
     import torch
     from tokenizers import BertWordPieceTokenizer
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
     words = BertWordPieceTokenizer(lowercase=True)
     words.train_from_iterator([sample.text for sample in read_samples()], vocab_size=1500, show_progress=False)
     special = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
     PreTrainedTokenizerFast(tokenizer_object=words._tokenizer, model_max_length=64, **special).save_pretrained(folder)
     torch.manual_seed(seed)
-    config = BertConfig(
+    config = AutoConfig.for_model(
+        kind,
         vocab_size=words.get_vocab_size(),
         hidden_size=DIMENSION,
         num_hidden_layers=2,
@@ -30,7 +33,7 @@ def build_tiny_model(folder: Path, seed: int = 0, pooling: str = "mean", normali
         max_position_embeddings=64,
         initializer_range=0.6,  # of the usual size all vectors would be nearly the same
     )
-    BertModel(config).eval().save_pretrained(folder, safe_serialization=True)
+    AutoModel.from_config(config).eval().save_pretrained(folder, safe_serialization=True)
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")] + ([("2_Normalize", "Normalize")] if normalize else [])
     _write(
         folder / "modules.json",

@@ -12,9 +12,9 @@ from typing import Any, Protocol, cast
 
 from modelkiln import plugins
 
-# input_ids (n, t) int64 and attention_mask (n, t) int64, as numpy arrays, to vectors (n, dimension) float32.
-# (Any, because numpy's own types would tie this file to one numpy; encoder.py states the shapes and checks them.)
-Run = Callable[[Any, Any], Any]
+# The inputs of one call, int64 numpy arrays as layouts.AXES names and shapes them, to float32 vectors (n, dimension).
+# (Any, because numpy's own types would tie this file to one numpy.)
+Run = Callable[..., Any]
 
 
 class Backend(Protocol):
@@ -23,20 +23,26 @@ class Backend(Protocol):
     Options: type  # a frozen dataclass: what conf/backend/<name>.yaml may put under `options`
     LIBRARIES: tuple[str, ...]  # distributions whose versions the compiled graph depends on
     PRECISIONS: tuple[str, ...]  # what `precision` may be
+    LAYOUT: str  # of its graphs' inputs (layouts.py): "packed", where the model allows it, or always "padded"
     GRAPH: str  # the file name of a graph, which some formats write into the graph
 
-    def compile_graph(self, module: Any, example: tuple[Any, Any], path: Path, options: Any) -> None:
-        """Compiles a torch module (input_ids, attention_mask) -> (vectors,) into the file `path`.
+    def compile_graph(self, module: Any, example: tuple[Any, ...], path: Path, options: Any) -> None:
+        """Compiles a torch module of the inputs that layouts.AXES[module.layout] names into the file `path`.
 
         Args:
-            module: In evaluation mode, pooling and normalisation inside.
-            example: Two int64 tensors of shape (n, t), of real tokens with mixed padding.
+            module: In evaluation mode, pooling and normalisation inside; gives (vectors,).
+            example: Its inputs, int64 tensors, of real texts of different lengths.
             path: Where the graph goes; its folder exists.
             options: An instance of this backend's Options.
         """
 
-    def load_graph(self, path: Path, options: Any) -> Run:
+    def load_graph(self, path: Path, options: Any, threads: int | None = None) -> Run:
         """The graph in `path`, ready to run; from any number of threads at once.
+
+        Args:
+            path: The graph.
+            options: An instance of this backend's Options.
+            threads: To run one call on; None: the library's own choice, as a rule all cores.
 
         Raises:
             ModelkilnError: the graph can't run on this machine; says what is missing.

@@ -15,6 +15,7 @@ from modelkiln.errors import ModelkilnError
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
 PRECISIONS = ("fp32",)
+LAYOUT = "padded"
 DEBUG_INFO = (".debug_pkl", "/.data/serialization_id")
 GRAPH = "encoder.pt"  # fixed: TorchScript writes the file's name into the file
 
@@ -40,18 +41,20 @@ def compile_graph(module: Any, example: tuple[Any, Any], path: Path, options: Op
     _strip_debug_info(path)
 
 
-def load_graph(path: Path, options: Options) -> Run:  # noqa: ARG001 (the contract's)
+def load_graph(path: Path, options: Options, threads: int | None = None) -> Run:  # noqa: ARG001 (the contract's)
     """Loads the graph onto the CPU; see Backend.load_graph."""
     try:
         import torch
     except ImportError as error:
         raise ModelkilnError(f"backend 'generic' needs torch: pip install 'modelkiln[generic]' ({error})") from error
+    if threads:
+        torch.set_num_threads(threads)  # of the whole process: torch knows no other
     with _deprecation_understood():
         graph = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
 
-    def run(input_ids: Any, attention_mask: Any) -> Any:
+    def run(*inputs: Any) -> Any:
         with torch.inference_mode():
-            (vectors,) = graph(torch.from_numpy(input_ids), torch.from_numpy(attention_mask))
+            (vectors,) = graph(*map(torch.from_numpy, inputs))
         return vectors.numpy()
 
     return run

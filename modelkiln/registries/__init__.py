@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 from modelkiln import artifact, env, plugins
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import staged_folder
-from modelkiln.params import NAME
+from modelkiln.schema import REGISTERED_NAME
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def parse_ref(text: str) -> Ref | None:
     # One letter and a colon is a drive of Windows.
     if not colon or len(registry) < 2 or not registry.isidentifier() or Path(text).exists():
         return None
-    if match := re.fullmatch(rf"({NAME})(?:@({NAME})|/([0-9]+))", rest):
+    if match := re.fullmatch(rf"({REGISTERED_NAME})(?:@({REGISTERED_NAME})|/([0-9]+))", rest):
         plugins.load("registries", registry)
         return Ref(registry, match[1], version=match[3], alias=match[2])
     raise ModelkilnError(

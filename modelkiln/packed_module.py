@@ -1,0 +1,86 @@
+"""A BERT-like encoder as a torch module that takes the `packed` layout (layouts.py).
+
+It runs the model's own sub-modules, with three differences that change no answer: tokens of all texts in one matrix,
+the three projections of the attention in one product, and the attention's scale inside the query's weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelkiln.encoder_module import Recipe, pool
+
+# Models whose layers are BERT's, by config.model_type.
+MODEL_TYPES = ("bert", "camembert", "roberta", "xlm-roberta")
+NOWHERE = -1e9  # added to a score, it leaves nothing of it after the softmax
+
+
+def can_pack(model: Any) -> bool:
+    """Whether this transformers model is one whose layers are known here."""
+    config = model.config
+    absolute = getattr(config, "position_embedding_type", None) in (None, "absolute")
+    return config.model_type in MODEL_TYPES and absolute and not getattr(config, "is_decoder", False)
+
+
+def pack_module(model: Any, recipe: Recipe) -> Any:
+    """The torch module (long_ids, short_ids, positions, gather, scatter) -> (vectors,) of such a model.
+
+    The shapes are those of layouts.AXES; vectors are float32 of shape (longs + shorts, dimension), the longs' first.
+    """
+    import torch
+    from torch.nn.functional import linear, normalize
+
+    heads = model.config.num_attention_heads
+    width = model.config.hidden_size // heads
+    # RoBERTa counts its positions from padding_idx + 1.
+    first = (
+        model.config.pad_token_id + 1
+        if "roberta" in model.config.model_type or "camembert" in model.config.model_type
+        else 0
+    )
+
+    class PackedModule(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+        layout = "packed"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+            own = [layer.attention.self for layer in model.encoder.layer]
+            scale = width**-0.5
+            self.weights = [torch.cat([a.query.weight * scale, a.key.weight, a.value.weight]).detach() for a in own]
+            self.biases = [torch.cat([a.query.bias * scale, a.key.bias, a.value.bias]).detach() for a in own]
+
+        def forward(self, long_ids: Any, short_ids: Any, positions: Any, gather: Any, scatter: Any) -> tuple[Any]:
+            longs, length = long_ids.shape
+            split = longs * length
+            ids = torch.cat([long_ids.reshape(-1), short_ids])
+            order = torch.cat([torch.arange(length).expand(longs, length).reshape(-1), positions]) + first
+            tokens = self.model.embeddings(
+                input_ids=ids[None], position_ids=order[None], token_type_ids=torch.zeros_like(ids)[None]
+            )[0]
+            real = (gather >= 0).to(tokens.dtype)
+            gather = gather.clamp(min=0)
+            bias = ((1.0 - real) * NOWHERE)[:, None, None, :]
+            for layer, weight, offset in zip(self.model.encoder.layer, self.weights, self.biases, strict=True):
+                mixed = linear(tokens, weight, offset)
+                far = _attend(mixed[:split].reshape(longs, length, 3, heads, width), None)
+                near = _attend(mixed[split:][gather].reshape(*gather.shape, 3, heads, width), bias)
+                tokens = layer.attention.output(torch.cat([far, near[scatter]]), tokens)
+                tokens = layer.output(layer.intermediate(tokens), tokens)
+            far = tokens[:split].reshape(longs, length, -1)
+            vectors = torch.cat(
+                [
+                    pool(far, torch.ones_like(far[:, :, 0]), recipe.pooling),
+                    pool(tokens[split:][gather], real, recipe.pooling),
+                ]
+            )
+            return (normalize(vectors, p=2.0, dim=1) if recipe.normalize else vectors,)
+
+    def _attend(mixed: Any, bias: Any) -> Any:
+        """(texts, length, 3, heads, width) -> (texts * length, heads * width); bias is added to the scores."""
+        query, key, value = mixed.permute(2, 0, 3, 1, 4).unbind(0)
+        scores = torch.matmul(query, key.transpose(-1, -2))
+        scores = scores if bias is None else scores + bias
+        return torch.matmul(torch.softmax(scores, -1), value).transpose(1, 2).reshape(-1, heads * width)
+
+    return PackedModule().eval()

@@ -1,0 +1,91 @@
+"""The compiled vocabulary: words whose vectors were computed when the artifact was compiled.
+
+KeyBERT embeds a candidate without its document, so a word's vector depends on nothing but the word. The table holds the
+whole words of the tokenizer's own vocabulary, as the artifact's own graph encodes them:
+
+    words.json    the sha256 of that graph, and the words, in the order of the rows
+    vectors.npy   float32 (words, dimension), mapped into memory: only the rows that are asked for are read
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelkiln.errors import ModelkilnError
+from modelkiln.files import read_json, write_text
+from modelkiln.progress import track
+
+FOLDER = "vocabulary"
+WORDS = "words.json"
+VECTORS = "vectors.npy"
+AT_ONCE = 1024  # words, between two lines of progress
+WORD = re.compile(r"(?u)\w\w+")  # what CountVectorizer takes for a word (ngrams.py)
+
+
+class Vocabulary:
+    """Words and their vectors; safe to use from several threads, since nothing in it changes."""
+
+    def __init__(self, words: Sequence[str], vectors: Any) -> None:
+        self._row = {word: row for row, word in enumerate(words)}
+        self._vectors = vectors
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def fill(self, texts: Sequence[str], vectors: Any) -> list[int]:
+        """Puts the vectors of the known texts into their rows of `vectors`; returns the indices of the others."""
+        rows = [self._row.get(text, -1) for text in texts]
+        known = [index for index, row in enumerate(rows) if row >= 0]
+        vectors[known] = self._vectors[[rows[index] for index in known]]
+        return [index for index, row in enumerate(rows) if row < 0]
+
+
+def whole_words(tokenizer: Any) -> list[str]:
+    """The words that a `tokenizers.Tokenizer` has a token of its own for, in lower case, sorted.
+
+    WordPiece marks what continues a word (##ing); SentencePiece and byte-level BPE mark what begins one.
+    """
+    tokens = tokenizer.get_vocab()
+    if any(token.startswith("##") for token in tokens):
+        found = {token for token in tokens if not token.startswith("##")}
+    else:
+        mark = max(("\u2581", "\u0120"), key=lambda each: sum(token.startswith(each) for token in tokens))
+        found = {tokenizer.decode([number]).strip() for token, number in tokens.items() if token.startswith(mark)}
+    return sorted(word for word in {word.lower() for word in found} if WORD.fullmatch(word))
+
+
+def write_vocabulary(folder: Path, words: Sequence[str], encode: Callable[[Sequence[str]], Any], graph: str) -> None:
+    """Writes the table of these words; `encode` gives vectors (n, dimension), `graph` is the sha256 of what runs it."""
+    folder.mkdir(parents=True)
+    parts = [words[start : start + AT_ONCE] for start in range(0, len(words), AT_ONCE)]
+    what = f"compiling the vocabulary, {AT_ONCE} words at a time"
+    vectors = np.concatenate([encode(part) for part in track(parts, what, len(parts))])
+    np.save(folder / VECTORS, np.ascontiguousarray(vectors, dtype=np.float32), allow_pickle=False)
+    write_text(folder / WORDS, json.dumps({"graph": graph, "words": list(words)}, ensure_ascii=False) + "\n")
+
+
+def read_vocabulary(folder: Path, graph: str, dimension: int) -> Vocabulary:
+    """The table in a folder, if it is that of the graph with this sha256.
+
+    Raises:
+        ModelkilnError: it was made with another graph, or its two files do not belong together.
+    """
+    head = read_json(folder / WORDS, "the vocabulary")
+    if head["graph"] != graph:
+        raise ModelkilnError(
+            f"{folder}: this table was made with another graph, so its vectors would be another model's; "
+            "compile the artifact again (`dvc repro compile`)"
+        )
+    vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
+    if vectors.shape != (len(head["words"]), dimension) or vectors.dtype != np.float32:
+        raise ModelkilnError(
+            f"{folder}: vectors of shape {vectors.shape}, expected {(len(head['words']), dimension)}; "
+            "compile the artifact again (`dvc repro compile`)"
+        )
+    return Vocabulary(head["words"], vectors)
