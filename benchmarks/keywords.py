@@ -88,7 +88,7 @@ def _peers(artifact: Path, source: Path, threads: int) -> dict[str, Callable[...
 
     import modelkiln
 
-    ours = modelkiln.load(artifact)
+    ours = modelkiln.load(artifact, threads=threads)
     torch.set_num_threads(threads)
     theirs = KeyBERT(SentenceTransformer(str(source), device="cpu", local_files_only=True))
     return {"KeyBERT, sentence-transformers": theirs.extract_keywords, "modelkiln": ours.extract_keywords}
