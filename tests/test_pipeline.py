@@ -164,7 +164,7 @@ def test_one_file_runs_its_own_stages(file: str, stages: list[str], clone: Clone
 
 
 @pytest.mark.parametrize(
-    ("group", "library", "stage"), [("generic", "torch", "compile"), ("checks", "keybert", "validate")]
+    ("group", "library", "stage"), [("onnxruntime", "torch", "compile"), ("checks", "keybert", "validate")]
 )
 def test_one_version_runs_its_own_stage_which_refuses_another_environment(
     group: str, library: str, stage: str, clone: Clone
