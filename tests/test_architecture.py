@@ -14,14 +14,14 @@ PLUGINS = ("backends", "sources", "registries", "tasks")
 # Each file may import from its own layer's left, never from its right.
 LAYERS = [
     {"errors"},
-    {"env", "files", "plugins", "progress"},
-    {"artifact", "parity", "schema", "verdict"},
+    {"documents", "env", "files", "plugins", "progress", "streaming"},
+    {"answers", "artifact", "parity", "schema", "verdict"},
     {"params", "toolchain", "golden"},
     {"compose", "encoder_module", "layouts", "ngrams", "ranking", "vocabulary"},
     {"backends", "packed_module"},
     {"encoder"},
     {"sources", "registries", "tasks", "extractor", "worker"},
-    {"compiler", "latency", "registration", "validation"},
+    {"compiler", "extraction", "latency", "registration", "validation"},
     {"checks", "cli"},
     {"stages"},
 ]

@@ -154,7 +154,7 @@ def test_one_param_runs_its_own_stages(override: str, stages: list[str], clone: 
         ("modelkiln/worker.py", ["compile"]),
         ("modelkiln/sources/local.py", ["download"]),
         ("modelkiln/sources/hub.py", []),
-        ("modelkiln/cli.py", []),
+        ("modelkiln/cli/__init__.py", []),
         ("README.md", []),
     ],
 )
