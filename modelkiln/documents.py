@@ -163,22 +163,23 @@ def _parse(line: bytes) -> Any:
 
 
 def _read_rows(path: Path, fields: Fields) -> Iterator[Document]:
+    file = _open_parquet(path, fields)
     import pyarrow
 
+    columns = [name for name in (fields.text, fields.id or "id") if name in file.schema_arrow.names]
+    number = 0
     try:
-        with _open_parquet(path, fields) as file:
-            columns = [name for name in (fields.text, fields.id or "id") if name in file.schema_arrow.names]
-            number = 0
+        with file:
             for batch in file.iter_batches(ROWS, columns=columns, use_threads=False):
                 for row in range(batch.num_rows):
                     number += 1
                     try:
                         data: Any = {name: batch.column(name)[row].as_py() for name in columns}
-                    except UnicodeDecodeError:
-                        data = "not UTF-8"
+                    except UnicodeDecodeError as error:
+                        data = f"not UTF-8 at byte {error.start}"
                     yield _document_of(data, fields, number, f"{path}, row {number}")
     except (pyarrow.ArrowException, OSError) as error:
-        raise ModelkilnError(f"{path}: can't be read as Parquet: {one_line(error)}") from error
+        raise ModelkilnError(f"{path}, behind row {number}: can't be read as Parquet: {one_line(error)}") from error
 
 
 def _open_parquet(path: Path, fields: Fields) -> Any:
@@ -197,7 +198,11 @@ def _open_parquet(path: Path, fields: Fields) -> Any:
         if name is not None and name not in schema.names:
             raise ModelkilnError(f"{path}: no column {name!r}; it has {_listed(schema.names)}; say {option}")
     found = schema.field(fields.text).type
-    if str(getattr(found, "value_type", found)) not in ("string", "large_string", "string_view"):
+    if str(found.value_type if pyarrow.types.is_dictionary(found) else found) not in (
+        "string",
+        "large_string",
+        "string_view",
+    ):
         raise ModelkilnError(f"{path}: column {fields.text!r}: expected text, found {found}; say --text-field")
     return file
 

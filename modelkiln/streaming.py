@@ -31,7 +31,8 @@ def stream(
         texts: Any number of texts.
         answer: Gives the answers to a group, one for each text.
         at_once: Texts in a group, at the most.
-        workers: Groups that are answered at once, each in a thread; 1: in the caller's. Twice as many are in memory.
+        workers: Groups that are answered at once, each in a thread; 1: in the caller's. Twice as many are in memory,
+            and where the source stalls, answers may wait with it.
 
     Raises:
         ModelkilnError: an item is no text.
@@ -47,7 +48,7 @@ def stream(
     reading = True
     try:
         while reading or waiting:
-            # An answer that is there does not wait for a slow source.
+            # An answer that is there by now does not wait for the source.
             while reading and len(waiting) < 2 * workers and not (waiting and waiting[0].done()):
                 try:
                     following = next(source, None)

@@ -108,16 +108,17 @@ def extract(
         workers=workers,
         at_once=at_once,
     )
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         run(job)
     except StoppedError as stopped:
         # Groups that were begun in workers still end; who presses Ctrl-C again does not wait for them.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         say(f"modelkiln: {stopped}")
         by_terminate = isinstance(stopped.__cause__, _Terminated)
         raise typer.Exit(128 + (signal.SIGTERM if by_terminate else signal.SIGINT)) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Terminated(KeyboardInterrupt):
