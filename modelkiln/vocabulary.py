@@ -113,9 +113,7 @@ def write_vocabulary(folder: Path, words: Sequence[str], encode: Callable[[Seque
     write_text(folder / WORDS, json.dumps({"graph": graph, "words": list(words)}, ensure_ascii=False) + "\n")
     megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     seconds = time.perf_counter() - started
-    say(
-        f"compiled a vocabulary: {len(words)} words, {megabytes:.1f} MB, {seconds:.1f} s (compile.vocabulary: null for none)"
-    )
+    say(f"vocabulary: {len(words)} words, {megabytes:.1f} MB, {seconds:.1f} s (compile.vocabulary=null: none)")
 
 
 def read_vocabulary(folder: Path, graph: str, dimension: int) -> Vocabulary:
