@@ -146,8 +146,10 @@ class PhraseStore:
                 "INSERT OR IGNORE INTO vectors (phrase, vector, crc) VALUES (?, ?, ?)",
                 [(phrase, vector, zlib.crc32(phrase + vector)) for phrase, vector in rows],
             )
-            # Only the oldest ever go, so the numbers have no gaps, and nothing needs to be counted.
-            (count,) = database.execute("SELECT MAX(id) - MIN(id) + 1 FROM vectors").fetchone()
+            # Only the oldest ever go, so the numbers have no gaps, and nothing needs to be counted. Two queries, since
+            # SQLite looks up the one or the other, and reads the whole table for both.
+            least, most = "(SELECT MIN(id) FROM vectors)", "(SELECT MAX(id) FROM vectors)"
+            (count,) = database.execute(f"SELECT {most} - {least} + 1").fetchone()
             if count > self._most:
                 database.execute(
                     "DELETE FROM vectors WHERE id IN (SELECT id FROM vectors ORDER BY id LIMIT ?)",
