@@ -136,6 +136,14 @@ def verify(folder: Path, expected_digest: str | None = None) -> Manifest:
     return manifest
 
 
+def encoder_digest(manifest: Manifest, name: str) -> str:
+    """The hex sha256 of all that an encoder's vectors depend on; encoders that share it give the same vectors."""
+    spec = manifest.encoders[name]
+    return hashlib.sha256(
+        f"{manifest.files[spec.graph].sha256} {manifest.files[TOKENIZER].sha256} {spec.max_length}".encode()
+    ).hexdigest()
+
+
 def _manifest(data: dict[str, Any]) -> Manifest:
     unknown = set(data) - {field.name for field in fields(Manifest)}
     if unknown:

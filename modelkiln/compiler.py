@@ -72,6 +72,7 @@ def _work(
             "max_batch": params.max_batch,
             "encoders": {name: envelope.max_length for name, envelope in params.encoders.items()},
             "vocabulary": params.vocabulary,
+            "words": str(Path(params.words).resolve()) if params.words else None,
             "toolchain": versions,
         }
         write_text(request, to_json(asked))

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from modelkiln import backends, layouts
 from modelkiln.artifact import TOKENIZER, EncoderSpec, Manifest
 from modelkiln.backends import Run
+from modelkiln.cache import VectorCache
 from modelkiln.errors import ModelkilnError
+from modelkiln.phrase_store import PhraseStore
 from modelkiln.vocabulary import Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
@@ -33,13 +35,18 @@ class Encoder:
         pad_id: int,
         vocabulary: Vocabulary | None = None,
     ) -> None:
-        """Takes ownership of `tokenizer`, whose truncation it sets. `vocabulary`: vectors that are known already."""
+        """Takes ownership of `tokenizer`, whose truncation it sets. `vocabulary`: vectors that are known already.
+
+        Vectors are then looked up in `vocabulary`, `cache` and `store`, in this order, and kept in the last two.
+        """
         self._run = run
         self._tokenizer = tokenizer
         self._tokenizer.enable_truncation(spec.max_length)
         self._tokenizer.no_padding()
         self._pad_id = pad_id
         self.vocabulary = vocabulary
+        self.cache: VectorCache | None = None
+        self.store: PhraseStore | None = None
         self.spec = spec
         self.dimension = dimension
 
@@ -64,26 +71,48 @@ class Encoder:
 
 def encode_together(jobs: Sequence[tuple[Encoder, Sequence[str]]]) -> list[Vectors]:
     """Encoder.encode of several encoders; where they share a graph, in calls that they share."""
-    vectors = []
-    waiting: dict[int, list[tuple[Encoder, list[list[int]], Vectors, NDArray[np.intp]]]] = {}
-    for encoder, texts in jobs:
-        clean = [_clean(index, text) for index, text in enumerate(texts)]
-        found = np.zeros((len(clean), encoder.dimension), dtype=np.float32)  # what a text without a token keeps
-        missing = encoder.vocabulary.fill(clean, found) if encoder.vocabulary else list(range(len(clean)))
-        encodings = encoder._tokenizer.encode_batch([clean[index] for index in missing])
-        missing = [index for index, encoding in zip(missing, encodings, strict=True) if encoding.ids]
-        rows = [encoding.ids for encoding in encodings if encoding.ids]
-        waiting.setdefault(id(encoder._run), []).append((encoder, rows, found, np.array(missing, dtype=np.intp)))
-        vectors.append(found)
-    for group in waiting.values():
-        first = group[0][0]
-        owner = [(found, index) for _, _, found, missing in group for index in missing]
-        rows = [row for _, each, _, _ in group for row in each]
+    asked = [_Job(encoder, texts) for encoder, texts in jobs]
+    sharing: dict[int, list[_Job]] = {}
+    for job in asked:
+        sharing.setdefault(id(job.encoder._run), []).append(job)
+    for group in sharing.values():
+        first = group[0].encoder
+        owner = [(job, index) for job in group for index in job.missing]
+        rows = [row for job in group for row in job.rows]
         for indices, inputs in layouts.batches(first.spec.layout, rows, first.spec.max_batch, first._pad_id):
             for index, vector in zip(indices, first._run(*inputs), strict=False):
-                found, place = owner[index]
-                found[place] = vector
-    return vectors
+                job, place = owner[index]
+                job.vectors[place] = vector
+    for job in asked:
+        job.keep()
+    return [job.vectors for job in asked]
+
+
+class _Job:
+    """Texts for an encoder: what is known of their vectors, and the token ids of the others."""
+
+    def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
+        self.encoder = encoder
+        self.texts = [_clean(index, text) for index, text in enumerate(texts)]
+        self.vectors = np.zeros((len(self.texts), encoder.dimension), dtype=np.float32)  # a text without a token's
+        missing = list(range(len(self.texts)))
+        if encoder.vocabulary is not None:
+            missing = encoder.vocabulary.fill(self.texts, self.vectors, missing)
+        self._new_to_cache = missing
+        if encoder.cache is not None:
+            self._new_to_cache = encoder.cache.fill(self.texts, self.vectors, missing)
+        self._new = self._new_to_cache
+        if encoder.store is not None:
+            self._new = encoder.store.fill(self.texts, self.vectors, self._new)
+        encodings = encoder._tokenizer.encode_batch([self.texts[index] for index in self._new])
+        self.missing = [index for index, encoding in zip(self._new, encodings, strict=True) if encoding.ids]
+        self.rows = [encoding.ids for encoding in encodings if encoding.ids]
+
+    def keep(self) -> None:
+        """Remembers what the cache and the store did not know."""
+        for keeper, new in ((self.encoder.cache, self._new_to_cache), (self.encoder.store, self._new)):
+            if keeper is not None:
+                keeper.keep([self.texts[index] for index in new], self.vectors[new])
 
 
 def load_encoders(folder: Path, manifest: Manifest, threads: int | None = None) -> dict[str, Encoder]:

@@ -47,6 +47,7 @@ class Compile:
     precision: str  # of the compiled weights and arithmetic
     max_batch: int  # texts in one call of a graph
     vocabulary: str | None = None  # the encoder whose tokenizer's whole words are encoded at compile time, or none
+    words: str | None = None  # a file of the user's own words, encoded with them: a list, or a JSONL corpus
     options: dict[str, Any] = field(default_factory=dict)  # the backend's own
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ from modelkiln.env import keep_libraries_quiet
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import sha256, to_json, write_text
 from modelkiln.packed_module import can_pack, pack_module
-from modelkiln.vocabulary import whole_words, write_vocabulary
+from modelkiln.vocabulary import own_words, whole_words, write_vocabulary
 
 
 def main(arguments: list[str]) -> int:
@@ -76,7 +76,8 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
         spec = EncoderSpec(**encoders[request["vocabulary"]])
         run = backend.load_graph(folder / graph, backend.Options(**request["options"]))
         encoder = Encoder(run, tokenizer, spec, dimension, pad_id)
-        words = whole_words(tokenizer)
+        own = own_words(Path(request["words"])) if request["words"] else []
+        words = sorted({*whole_words(tokenizer), *own})
         write_vocabulary(folder / vocabulary.FOLDER, words, encoder.encode, sha256(folder / graph))
         encoders[request["vocabulary"]]["vocabulary"] = vocabulary.FOLDER
     return {"encoders": encoders, "dimension": dimension, "pad_id": pad_id}

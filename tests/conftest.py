@@ -35,11 +35,17 @@ BACKENDS = ["generic", "onnxruntime"]
 
 
 def compile_for(
-    backend: str, source: Path, dest: Path, max_length: int, max_batch: int = 8, vocabulary: str | None = None
+    backend: str,
+    source: Path,
+    dest: Path,
+    max_length: int,
+    max_batch: int = 8,
+    vocabulary: str | None = None,
+    words: Path | None = None,
 ) -> Path:
     """What the compile stage does."""
     encoders = {"document": Envelope(max_length), "word": Envelope(max_length)}
-    params = Compile("keywords", encoders, backend, "fp32", max_batch, vocabulary)
+    params = Compile("keywords", encoders, backend, "fp32", max_batch, vocabulary, str(words) if words else None)
     compile_artifact(source, dest, params, toolchain.read([backend, "keywords"], ROOT / "toolchain.yaml"))
     return dest
 

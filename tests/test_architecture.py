@@ -17,7 +17,7 @@ LAYERS = [
     {"documents", "env", "files", "plugins", "progress", "streaming"},
     {"answers", "artifact", "parity", "schema", "verdict"},
     {"params", "toolchain", "golden"},
-    {"compose", "encoder_module", "layouts", "ngrams", "ranking", "vocabulary"},
+    {"cache", "compose", "encoder_module", "layouts", "ngrams", "phrase_store", "ranking", "vocabulary"},
     {"backends", "packed_module"},
     {"encoder"},
     {"sources", "registries", "tasks", "extractor", "worker"},
@@ -72,7 +72,14 @@ def test_dvc_depends_on_what_the_stage_runs(stage: str) -> None:
         # Of the task it uses the names and the resources, so what that module imports inside its functions is not run.
         task = Path(f"modelkiln/tasks/{PARAMS['compile']['task']}.py")
         runs |= {task} | imported(task, inside_functions=False)
-    names = {"download.source", "compile.backend", "compile.task", "upload.registry", "validate.golden"}
+    names = {
+        "download.source",
+        "compile.backend",
+        "compile.task",
+        "compile.words",
+        "upload.registry",
+        "validate.golden",
+    }
     values = {name: PARAMS[name.split(".")[0]][name.split(".")[1]] for name in names}
     declared = {re.sub(r"\$\{(.*?)\}", lambda match: values[match[1]], dep) for dep in PIPELINE[stage]["deps"]}
     needed = {str(file) for file in runs}

@@ -152,6 +152,7 @@ def test_one_param_runs_its_own_stages(override: str, stages: list[str], clone: 
         ("modelkiln/ranking.py", ["validate"]),
         # The same artifact: nothing to validate.
         ("modelkiln/worker.py", ["compile"]),
+        ("conf/words.txt", ["compile"]),
         ("modelkiln/sources/local.py", ["download"]),
         ("modelkiln/sources/hub.py", []),
         ("modelkiln/cli/__init__.py", []),
