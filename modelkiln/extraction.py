@@ -37,6 +37,8 @@ class Job:
     threads: int | None
     workers: int
     at_once: int
+    cache_mb: float
+    phrase_cache: Path | None
 
 
 class StoppedError(Exception):
@@ -70,7 +72,9 @@ def _written(job: Job) -> Iterator[str]:
     total = count_documents(sources, job.fields)
     documents = read_documents(sources, job.fields)
     folder = folder_of(job.artifact)
-    extractor: KeywordExtractor = modelkiln.load(folder, threads=job.threads)
+    extractor: KeywordExtractor = modelkiln.load(
+        folder, threads=job.threads, cache_mb=job.cache_mb, phrase_cache=job.phrase_cache
+    )
     # Before anything is overwritten, all options are held to what they may be.
     extractor.stream([], at_once=job.at_once, workers=job.workers, **job.options)
     with ExitStack() as stack:
@@ -110,8 +114,8 @@ def _lines(extractor: KeywordExtractor, documents: Iterator[Document], job: Job)
 def _after(answers: AnswerFile, documents: Iterator[Document], at_once: int) -> tuple[Iterator[Document], int]:
     """The documents from the group on in which the last run stopped, and how many of that group have their answer.
 
-    The whole group is done again, because what stands beside a document decides the last bits of its vector: a run in
-    two parts gives the lines of a run in one.
+    The whole group is done again, since what stands beside a document decides the last bits of its vector: without
+    caches a run in two parts gives the lines of a run in one, and with them it gives the same to a step of rounding.
     """
     ids = answers.ids()
     passed = 0

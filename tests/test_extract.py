@@ -30,7 +30,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def extractor(table_artifact: Path) -> KeywordExtractor:
-    found: KeywordExtractor = modelkiln.load(table_artifact)
+    found: KeywordExtractor = modelkiln.load(table_artifact, cache_mb=0)
     return found
 
 
@@ -38,11 +38,13 @@ def extractor(table_artifact: Path) -> KeywordExtractor:
 def extract(
     table_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Command:
-    """`modelkiln extract ARTIFACT …` in this process, in an empty folder."""
+    """`modelkiln extract ARTIFACT …` in this process, in an empty folder; without a cache, for equality to the bit."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["modelkiln", "extract", str(table_artifact), *map(str, arguments)])
+        monkeypatch.setattr(
+            sys, "argv", ["modelkiln", "extract", str(table_artifact), "--cache-mb", "0", *map(str, arguments)]
+        )
         with pytest.raises(SystemExit) as exit_:
             cli.main()
         said = capfd.readouterr()
@@ -121,6 +123,20 @@ def test_options_are_those_of_extract_keywords(extract: Command, extractor: Keyw
     ]:
         (answer,) = answers(extract("a.txt", *arguments).stdout)
         assert pairs(answer["keywords"]) == extractor.extract_keywords(TEXT, **options), arguments
+
+
+def test_phrase_cache_is_kept_for_the_next_run(extract: Command, sentences: Path, tmp_path: Path) -> None:
+    first = extract("sentences.jsonl", "--phrase-cache", "phrases.cache", "--ngrams", "1,2")
+    assert (tmp_path / "phrases.cache").exists()
+    second = extract("sentences.jsonl", "--phrase-cache", "phrases.cache", "--ngrams", "1,2", "--cache-mb", "1")
+    assert (first.stderr, second.stderr) == ("", "")
+    for before, after in zip(answers(first.stdout), answers(second.stdout), strict=True):
+        assert [word for word, _ in before["keywords"]] == [word for word, _ in after["keywords"]]
+    (tmp_path / "phrases.cache").write_text("my notes")
+    third = extract("sentences.jsonl", "--phrase-cache", "phrases.cache", "--ngrams", "1,2")
+    assert third.returncode == 0
+    (line,) = third.stderr.splitlines()
+    assert "modelkiln: phrases.cache: no phrase cache of this model" in line
 
 
 def test_endless_input_is_answered_as_it_comes(table_artifact: Path) -> None:
@@ -232,6 +248,8 @@ def refused_after_notice(done: subprocess.CompletedProcess[str]) -> str:
         (["a.txt", "--threads", "0"], "--threads must be at least 1, found 0"),
         (["a.txt", "--seed-keywords", "a,,b"], "--seed-keywords: expected words with commas between them"),
         (["a.txt", "--candidates", "absent.txt"], "absent.txt: No such file or directory"),
+        (["a.txt", "--cache-mb", "-1"], "cache_mb must be 0 or more"),
+        (["a.txt", "--phrase-cache", "absent/cache"], "absent/cache: can't keep a phrase cache here"),
         (["a.txt", "--overwrite"], "--overwrite: of which file? Say --output"),
         (["a.txt", "--output", "a.txt"], "a.txt: is also the input; choose another output"),
         (["a.txt", "--output", "a.parquet"], "a.parquet: answers are written as JSON lines"),
@@ -282,7 +300,7 @@ def test_stopped_run_leaves_whole_lines_and_goes_on(
     fifo = tmp_path / "input.jsonl"
     os.mkfifo(fifo)
     command = [sys.executable, "-m", "modelkiln.cli", "extract", str(table_artifact), "input.jsonl"]
-    command += ["--output", "out.jsonl", *options]
+    command += ["--cache-mb", "0", *options, "--output", "out.jsonl"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     with fifo.open("w") as pipe:
         feed(pipe, LINES[:140])
@@ -300,7 +318,7 @@ def test_stopped_run_leaves_whole_lines_and_goes_on(
     sentences.rename(fifo)
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "going on behind the" in done.stderr
-    whole = subprocess.run([*command[:6], *options], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    whole = subprocess.run(command[:-2], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert output.read_text() == whole
     assert len(answers(whole)) == 150
 

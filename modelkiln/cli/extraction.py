@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -72,6 +73,10 @@ def extract(
     at_once: Annotated[
         int, typer.Option(help="Documents in a group; 1: each is answered when it comes, more: faster.")
     ] = AT_ONCE,
+    cache_mb: Annotated[float, typer.Option(help="Megabytes for the vectors of phrases that were met; 0: none.")] = 64,
+    phrase_cache: Annotated[
+        Path | None, typer.Option(help="A file that keeps them for later runs, and for others at the same time.")
+    ] = None,
 ) -> None:
     """Extract keywords, as KeyBERT does it. Writes a line of JSON for each document: `{"id": …, "keywords": […]}`.
 
@@ -107,10 +112,14 @@ def extract(
         threads=threads,
         workers=workers,
         at_once=at_once,
+        cache_mb=cache_mb,
+        phrase_cache=phrase_cache,
     )
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        run(job)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: say(f"modelkiln: {message}")  # one line, as an error is
+            run(job)
     except StoppedError as stopped:
         # Groups that were begun in workers still end; who presses Ctrl-C again does not wait for them.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
