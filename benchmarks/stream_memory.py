@@ -110,11 +110,13 @@ def _print(moments: list[Measured], documents: int) -> None:
     rows = [working[0]]
     for tenth in range(1, ROWS + 1):
         rows.append(next((each for each in working if each.documents >= documents * tenth / ROWS), working[-1]))
-    print("| documents done | documents/s | RSS MB |\n|---|---|---|")
+    rows = list(dict.fromkeys(rows))  # few documents are done between two looks
+    print("| documents done | documents/s | most RSS MB |\n|---|---|---|")
     for before, after in itertools.pairwise(rows):
         seconds = after.seconds - before.seconds
-        rate = f"{(after.documents - before.documents) / seconds:.1f}" if seconds else ""
-        print(f"| {after.documents} | {rate} | {after.megabytes:.0f} |")
+        most = max(moment.megabytes for moment in working if before.seconds < moment.seconds <= after.seconds)
+        rate = (after.documents - before.documents) / seconds
+        print(f"| {after.documents} | {rate:.1f} | {most:.0f} |")
     print(f"\npeak: {max(moment.megabytes for moment in moments):.0f} MB; {moments[-1].seconds:.1f} s in all")
 
 
