@@ -212,6 +212,21 @@ def test_run_goes_on_from_every_place(extract: Command, sentences: Path, tmp_pat
         assert (tmp_path / "out.jsonl").read_bytes() == whole, place
 
 
+def test_input_that_breaks_off_is_named_however_often(extract: Command, tmp_path: Path) -> None:
+    texts = [f"{SENTENCES[number % 150]} {number}" for number in range(600)]
+    parquet.write_table(pyarrow.table({"text": texts}), tmp_path / "a.parquet", row_group_size=192)
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 1000] = bytes(1000)
+    (tmp_path / "a.parquet").write_bytes(data)
+    message = "modelkiln: a.parquet, behind row 192: can't be read as Parquet"
+    assert message in refused(extract("a.parquet", "--output", "out.jsonl"))
+    whole = (tmp_path / "out.jsonl").read_bytes()
+    assert len(answers(whole.decode())) == 192
+    (tmp_path / "out.jsonl").write_bytes(whole[:-10])
+    assert message in refused_after_notice(extract("a.parquet", "--output", "out.jsonl"))
+    assert (tmp_path / "out.jsonl").read_bytes() == whole
+
+
 def test_another_input_or_run_is_refused(extract: Command, sentences: Path, tmp_path: Path) -> None:
     out = ("--output", "out.jsonl")
     assert extract("sentences.jsonl", *out).returncode == 0
