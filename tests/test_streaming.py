@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +119,13 @@ def test_source_that_breaks_gives_all_that_came_before_it(workers: int) -> None:
         yield from Counting(11)
         raise ConnectionResetError("gone")
 
+    def slow(texts: list[str]) -> list[str]:
+        time.sleep(0.1)
+        return shout(texts)
+
     answers: list[str] = []
     with pytest.raises(ConnectionResetError, match="gone"):
-        answers.extend(streaming.stream(breaking(), shout, 4, workers))
+        answers.extend(streaming.stream(breaking(), slow, 4, workers))
     assert answers == shout(list(Counting(11)))
 
 
@@ -153,7 +157,9 @@ def test_closing_drops_what_has_not_begun() -> None:
 
     def wait(texts: list[str]) -> list[str]:
         begun.append(texts[0])
-        if texts[0] != "text 0":
+        if texts[0] == "text 0":
+            wait_for(lambda: source.read == 4)  # two at work, two behind them
+        else:
             gate.wait(30)
         return texts
 
@@ -164,12 +170,16 @@ def test_closing_drops_what_has_not_begun() -> None:
     answers.close()
     assert time.perf_counter() - started < 5  # it does not wait for what has begun
     gate.set()
-    deadline = time.perf_counter() + 30
-    while any(thread.name.startswith("modelkiln-stream") for thread in threading.enumerate()):
-        assert time.perf_counter() < deadline, "the workers go on"
-        time.sleep(0.01)
+    wait_for(lambda: not any(thread.name.startswith("modelkiln-stream") for thread in threading.enumerate()))
     assert len(begun) <= 3
-    assert source.read <= 5
+    assert source.read == 4
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.perf_counter() + 30
+    while not condition():
+        assert time.perf_counter() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
