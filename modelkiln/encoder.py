@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelkiln import backends, layouts
-from modelkiln.artifact import TOKENIZER, EncoderSpec, Manifest
+from modelkiln import backends, layouts, machine
+from modelkiln.artifact import TOKENIZER, EncoderSpec, Manifest, graph_digest
 from modelkiln.backends import Run
 from modelkiln.errors import ModelkilnError
 from modelkiln.vocabulary import Vocabulary, read_vocabulary
@@ -98,19 +98,22 @@ def load_encoders(folder: Path, manifest: Manifest, threads: int | None = None) 
 
     backend = backends.load(manifest.backend)
     options = backend.Options(**manifest.options)
+    batch_dependent = manifest.precision in backend.BATCH_DEPENDENT  # nothing of it may be looked up or kept
+    if manifest.machine:
+        machine.check(manifest.machine, str(folder))
     graphs: dict[str, Run] = {}
     encoders = {}
     for name, spec in manifest.encoders.items():
         if spec.layout not in layouts.AXES:
             raise ModelkilnError(f"{folder}: unknown layout {spec.layout!r}; this modelkiln knows {list(layouts.AXES)}")
         if spec.graph not in graphs:
-            graphs[spec.graph] = backend.load_graph(folder / spec.graph, options, threads)
+            graphs[spec.graph] = backend.load_graph(folder / spec.graph, options, manifest.precision, threads)
         tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
         vocabulary = None
-        if spec.vocabulary:
-            vocabulary = read_vocabulary(
-                folder / spec.vocabulary, manifest.files[spec.graph].sha256, manifest.dimension
-            )
+        if spec.vocabulary and not batch_dependent:
+            digests = {path: file.sha256 for path, file in manifest.files.items()}
+            graph = graph_digest(spec.graph, digests)
+            vocabulary = read_vocabulary(folder / spec.vocabulary, graph, manifest.dimension)
         encoders[name] = Encoder(graphs[spec.graph], tokenizer, spec, manifest.dimension, manifest.pad_id, vocabulary)
     return encoders
 

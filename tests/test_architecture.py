@@ -14,10 +14,11 @@ PLUGINS = ("backends", "sources", "registries", "tasks")
 # Each file may import from its own layer's left, never from its right.
 LAYERS = [
     {"errors"},
-    {"env", "files", "plugins", "progress"},
+    {"env", "files", "machine", "plugins", "progress"},
     {"artifact", "parity", "schema", "verdict"},
     {"params", "toolchain", "golden"},
     {"compose", "encoder_module", "layouts", "ngrams", "ranking", "vocabulary"},
+    {"onnx_export"},
     {"backends", "packed_module"},
     {"encoder"},
     {"sources", "registries", "tasks", "extractor", "worker"},
