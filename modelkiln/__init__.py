@@ -40,9 +40,7 @@ def load(
         ModelkilnError: no such artifact or version, or one that is not as it was compiled. It is not loaded then.
     """
     from modelkiln import artifact, env, registries, tasks
-    from modelkiln.cache import VectorCache
-    from modelkiln.encoder import load_encoders
-    from modelkiln.phrase_store import PhraseStore
+    from modelkiln.encoder import keep_vectors, load_encoders
 
     if not 0 <= cache_mb < float("inf"):
         raise ModelkilnError(f"cache_mb must be 0 or more, found {cache_mb!r}")
@@ -51,10 +49,5 @@ def load(
     manifest = artifact.verify(folder)
     task = tasks.load(manifest.task)
     encoders = load_encoders(folder, manifest, threads)
-    for name in task.RECURRING:
-        if cache_mb:
-            encoders[name].cache = VectorCache(manifest.dimension, cache_mb)
-        if phrase_cache is not None:
-            digest = artifact.encoder_digest(manifest, name)
-            encoders[name].store = PhraseStore(Path(phrase_cache), digest, manifest.dimension)
+    keep_vectors({name: encoders[name] for name in task.RECURRING}, manifest, cache_mb, phrase_cache)
     return task.build(encoders, folder)

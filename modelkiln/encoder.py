@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelkiln import backends, layouts
-from modelkiln.artifact import TOKENIZER, EncoderSpec, Manifest
+from modelkiln import backends, layouts, machine
+from modelkiln.artifact import TOKENIZER, EncoderSpec, Manifest, encoder_digest, graph_digest
 from modelkiln.backends import Run
 from modelkiln.cache import VectorCache
 from modelkiln.errors import ModelkilnError
@@ -127,21 +127,46 @@ def load_encoders(folder: Path, manifest: Manifest, threads: int | None = None) 
 
     backend = backends.load(manifest.backend)
     options = backend.Options(**manifest.options)
+    batch_dependent = manifest.precision in backend.BATCH_DEPENDENT  # nothing of it may be looked up or kept
+    if manifest.machine:
+        machine.check(manifest.machine, str(folder))
     graphs: dict[str, Run] = {}
     encoders = {}
     for name, spec in manifest.encoders.items():
         if spec.layout not in layouts.AXES:
             raise ModelkilnError(f"{folder}: unknown layout {spec.layout!r}; this modelkiln knows {list(layouts.AXES)}")
         if spec.graph not in graphs:
-            graphs[spec.graph] = backend.load_graph(folder / spec.graph, options, threads)
+            graphs[spec.graph] = backend.load_graph(folder / spec.graph, options, manifest.precision, threads)
         tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
         vocabulary = None
-        if spec.vocabulary:
-            vocabulary = read_vocabulary(
-                folder / spec.vocabulary, manifest.files[spec.graph].sha256, manifest.dimension
-            )
+        if spec.vocabulary and not batch_dependent:
+            digests = {path: file.sha256 for path, file in manifest.files.items()}
+            graph = graph_digest(spec.graph, digests)
+            vocabulary = read_vocabulary(folder / spec.vocabulary, graph, manifest.dimension)
         encoders[name] = Encoder(graphs[spec.graph], tokenizer, spec, manifest.dimension, manifest.pad_id, vocabulary)
     return encoders
+
+
+def keep_vectors(
+    encoders: dict[str, Encoder], manifest: Manifest, megabytes: float, phrase_cache: str | Path | None
+) -> None:
+    """Gives these encoders of an artifact a running cache of so many megabytes, and a phrase cache in a file.
+
+    Raises:
+        ModelkilnError: a phrase cache is asked for that there can't be.
+    """
+    if manifest.precision in backends.load(manifest.backend).BATCH_DEPENDENT:
+        if phrase_cache is not None:
+            raise ModelkilnError(
+                f"phrase_cache: {manifest.backend} {manifest.precision} gives vectors that depend on what else is in a "
+                "call, so none can be kept; leave it out"
+            )
+        return
+    for name, encoder in encoders.items():
+        if megabytes:
+            encoder.cache = VectorCache(manifest.dimension, megabytes)
+        if phrase_cache is not None:
+            encoder.store = PhraseStore(Path(phrase_cache), encoder_digest(manifest, name), manifest.dimension)
 
 
 def _clean(index: int, text: object) -> str:

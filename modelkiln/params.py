@@ -175,6 +175,11 @@ def _check_plugins(data: Mapping[str, Any], mistakes: list[str]) -> None:
             mistakes.append(
                 f"compile.precision: unknown for {compile_['backend']}: {compile_.get('precision')!r}{offer}"
             )
+        elif compile_["precision"] in backend.BATCH_DEPENDENT and compile_.get("vocabulary") is not None:
+            mistakes.append(
+                f"compile.vocabulary: must be null, since in {compile_['precision']} of {compile_['backend']} a vector "
+                "depends on what else is in the batch"
+            )
 
 
 def _plugin(kind: str, name: Any, where: str, mistakes: list[str]) -> bool:

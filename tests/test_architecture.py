@@ -14,10 +14,11 @@ PLUGINS = ("backends", "sources", "registries", "tasks")
 # Each file may import from its own layer's left, never from its right.
 LAYERS = [
     {"errors"},
-    {"documents", "env", "files", "plugins", "progress", "streaming"},
+    {"documents", "env", "files", "machine", "plugins", "progress", "streaming"},
     {"answers", "artifact", "parity", "schema", "verdict"},
     {"params", "toolchain", "golden"},
     {"cache", "compose", "encoder_module", "layouts", "ngrams", "phrase_store", "ranking", "vocabulary"},
+    {"onnx_export"},
     {"backends", "packed_module"},
     {"encoder"},
     {"sources", "registries", "tasks", "extractor", "worker"},
