@@ -61,6 +61,38 @@ def run(job: Job) -> None:
         raise StoppedError(f"interrupted; this run wrote {written} answers to {where}") from stop
 
 
+def unanswered(answers: AnswerFile, documents: Iterator[Document], at_once: int) -> tuple[Iterator[Document], int]:
+    """The documents from the group on in which the last run stopped, and how many of that group have their answer.
+
+    The whole group is done again, since what stands beside a document decides the last bits of its vector: without
+    caches a run in two parts gives the lines of a run in one, and with them it gives the same to a step of rounding.
+
+    Raises:
+        ModelkilnError: the documents are not those that have an answer.
+    """
+    ids = answers.ids()
+    passed = 0
+    if not answers.found:
+        return documents, 0
+    parts = groups(documents, lambda document: len(document.text), at_once)
+    for group in parts:
+        for number, (document, before) in enumerate(zip(group, ids, strict=False), passed + 1):
+            if document.id != before:
+                raise ModelkilnError(
+                    f"{answers.path}, line {number}: answers document {before!r}, but the input's document {number} is "
+                    f"{document.id!r}; give the input that it answers, or {ANEW}"
+                )
+        if passed + len(group) > answers.found:
+            return chain(group, chain.from_iterable(parts)), answers.found - passed
+        passed += len(group)
+    if passed < answers.found:
+        raise ModelkilnError(
+            f"{answers.path}: {answers.found} answers, but the input has {passed} documents; "
+            f"give the input that it answers, or {ANEW}"
+        )
+    return iter(()), 0
+
+
 def _written(job: Job) -> Iterator[str]:
     """The lines, each after it was written."""
     import modelkiln
@@ -86,7 +118,7 @@ def _written(job: Job) -> Iterator[str]:
             write, found = answers.write, answers.found
             if found:
                 say(f"{job.output}: going on behind the {found:,} answers that it holds")
-            documents, again = _after(answers, documents, job.at_once)
+            documents, again = unanswered(answers, documents, job.at_once)
         lines = stack.enter_context(closing(_lines(extractor, documents, job)))
         for line in count(islice(lines, again, None), "documents", total, found):
             write(line)
@@ -109,35 +141,6 @@ def _lines(extractor: KeywordExtractor, documents: Iterator[Document], job: Job)
             name, error = read.popleft()
             answer: dict[str, Any] = {"id": name, "error": error} if error else {"id": name, "keywords": keywords}
             yield json.dumps(answer, ensure_ascii=False)
-
-
-def _after(answers: AnswerFile, documents: Iterator[Document], at_once: int) -> tuple[Iterator[Document], int]:
-    """The documents from the group on in which the last run stopped, and how many of that group have their answer.
-
-    The whole group is done again, since what stands beside a document decides the last bits of its vector: without
-    caches a run in two parts gives the lines of a run in one, and with them it gives the same to a step of rounding.
-    """
-    ids = answers.ids()
-    passed = 0
-    if not answers.found:
-        return documents, 0
-    parts = groups(documents, lambda document: len(document.text), at_once)
-    for group in parts:
-        for number, (document, before) in enumerate(zip(group, ids, strict=False), passed + 1):
-            if document.id != before:
-                raise ModelkilnError(
-                    f"{answers.path}, line {number}: answers document {before!r}, but the input's document {number} is "
-                    f"{document.id!r}; give the input that it answers, or {ANEW}"
-                )
-        if passed + len(group) > answers.found:
-            return chain(group, chain.from_iterable(parts)), answers.found - passed
-        passed += len(group)
-    if passed < answers.found:
-        raise ModelkilnError(
-            f"{answers.path}: {answers.found} answers, but the input has {passed} documents; "
-            f"give the input that it answers, or {ANEW}"
-        )
-    return iter(()), 0
 
 
 def _check_output(job: Job) -> None:

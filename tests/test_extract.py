@@ -18,6 +18,9 @@ from pyarrow import parquet
 
 import modelkiln
 from modelkiln import cli
+from modelkiln.answers import open_answers
+from modelkiln.documents import Document
+from modelkiln.extraction import unanswered
 from modelkiln.extractor import KeywordExtractor
 from modelkiln.golden import read_samples
 
@@ -212,6 +215,18 @@ def test_run_goes_on_from_every_place(extract: Command, sentences: Path, tmp_pat
         assert (tmp_path / "out.jsonl").read_bytes() == whole, place
 
 
+@pytest.mark.parametrize(("found", "first", "again"), [(0, 0, 0), (3, 0, 3), (4, 4, 0), (9, 8, 1), (10, 10, 0)])
+def test_group_that_was_cut_is_done_again(found: int, first: int, again: int, tmp_path: Path) -> None:
+    """Or its vectors would stand beside others than in one run, and their last bits might be other ones."""
+    documents = [Document(number, "text") for number in range(10)]
+    with open_answers(tmp_path / "out.jsonl", {}, False) as answers:
+        for number in range(found):
+            answers.write(json.dumps({"id": number}))
+    with open_answers(tmp_path / "out.jsonl", {}, False) as answers:
+        left, repeated = unanswered(answers, iter(documents), 4)
+        assert (list(left), repeated) == (documents[first:], again)
+
+
 def test_input_that_breaks_off_is_named_however_often(extract: Command, tmp_path: Path) -> None:
     texts = [f"{SENTENCES[number % 150]} {number}" for number in range(600)]
     parquet.write_table(pyarrow.table({"text": texts}), tmp_path / "a.parquet", row_group_size=192)
@@ -219,11 +234,11 @@ def test_input_that_breaks_off_is_named_however_often(extract: Command, tmp_path
     data[len(data) // 2 : len(data) // 2 + 1000] = bytes(1000)
     (tmp_path / "a.parquet").write_bytes(data)
     message = "modelkiln: a.parquet, behind row 192: can't be read as Parquet"
-    assert message in refused(extract("a.parquet", "--output", "out.jsonl"))
+    assert message in refused(extract("a.parquet", "--output", "out.jsonl", "--at-once", "50"))
     whole = (tmp_path / "out.jsonl").read_bytes()
     assert len(answers(whole.decode())) == 192
     (tmp_path / "out.jsonl").write_bytes(whole[:-10])
-    assert message in refused_after_notice(extract("a.parquet", "--output", "out.jsonl"))
+    assert message in refused_after_notice(extract("a.parquet", "--output", "out.jsonl", "--at-once", "50"))
     assert (tmp_path / "out.jsonl").read_bytes() == whole
 
 
