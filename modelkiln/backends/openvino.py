@@ -5,9 +5,9 @@ fp32 with what they stand for: so a vector depends on its own text alone, and ma
 weights, and computes in bf16 where the processor can; its vectors have not been measured, so no table holds them.
 
 Padded, though packed ran 8% faster. On a packed graph OpenVINO 2026.4 gives wrong vectors, without a word: for every
-longer text once a call has had one of fewer than 8 tokens. It keeps executors by the shapes that they were made for, and
-takes a wrong one; with none kept (CPU_RUNTIME_CACHE_CAPACITY=0) the answers are right, and 17% slower. Padded graphs
-were right on every series of shapes that was tried.
+longer text once a call has had one of fewer than 8 tokens. It keeps executors by the shapes that they were made for,
+and takes a wrong one; with none kept (CPU_RUNTIME_CACHE_CAPACITY=0) the answers are right, and 17% slower. Padded
+graphs were right on every series of shapes that was tried.
 
 Two compiles give the same bytes, in every precision: an encoder.xml with an encoder.bin beside it.
 """
