@@ -25,8 +25,9 @@ from modelkiln.packed_module import pack_module
 # A component of a unit vector may differ so much by rounding. Measured: the uncompiled tiny model differs by 6e-7 from
 # itself in float64, and up to 1.3e-6 from a compiled one on another processor; which way rounding goes depends on that.
 ROUNDING = 1e-5
-# The same between compiled and uncompiled, by precision. Random weights, as the tiny model has, are the worst case.
-ATOL = {"fp32": ROUNDING, "int8": 0.1, "bf16": 0.1}
+# The same between compiled and uncompiled, by precision. Measured for int8: at most 0.13, since random weights are the
+# worst case; a vector of another text is off by about 0.4, and each test compares many. bf16 has not been measured.
+ATOL = {"fp32": ROUNDING, "int8": 0.2, "bf16": 0.2}
 
 
 @pytest.fixture(scope="module", params=[*EXACT, *LOSSY], ids="-".join)

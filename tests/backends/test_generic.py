@@ -29,8 +29,8 @@ def test_module_is_a_backend() -> None:
 def test_compiling_and_loading_warn_of_nothing(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        generic.compile_graph(Sum(), EXAMPLE, tmp_path / generic.GRAPH, generic.Options())
-        run = generic.load_graph(tmp_path / generic.GRAPH, generic.Options())
+        generic.compile_graph(Sum(), EXAMPLE, tmp_path / generic.GRAPH, generic.Options(), "fp32")
+        run = generic.load_graph(tmp_path / generic.GRAPH, generic.Options(), "fp32")
     assert run(EXAMPLE[0].numpy(), EXAMPLE[1].numpy()).tolist() == [[6.0], [4.0]]
 
 
@@ -47,4 +47,4 @@ def test_other_warnings_come_through(tmp_path: Path) -> None:
             return super().forward(input_ids, attention_mask)
 
     with pytest.warns(UserWarning, match="the model's own"):
-        generic.compile_graph(Loud(), EXAMPLE, tmp_path / generic.GRAPH, generic.Options())
+        generic.compile_graph(Loud(), EXAMPLE, tmp_path / generic.GRAPH, generic.Options(), "fp32")

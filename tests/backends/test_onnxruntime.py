@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -32,6 +33,29 @@ def test_two_compiles_give_the_same_bytes(table_artifact: Path, tiny_source: Pat
         assert not file.is_file() or str(ROOT).encode() not in file.read_bytes()
 
 
+def test_two_compiles_in_int8_give_the_same_bytes(
+    tiny_artifact_for: Callable[[str, str], Path], tiny_source: Path, tmp_path: Path
+) -> None:
+    first = tiny_artifact_for("onnxruntime", "int8")
+    again = compile_for("onnxruntime", tiny_source, tmp_path / "compiled", 48, precision="int8")
+    assert read_manifest(again).files == read_manifest(first).files
+
+
+def test_int8_is_smaller(tiny_artifact_for: Callable[[str, str], Path]) -> None:
+    sizes = [
+        read_manifest(tiny_artifact_for("onnxruntime", each)).files["graphs/encoder.onnx"].size
+        for each in onnxruntime.PRECISIONS
+    ]
+    assert sizes[1] < 0.9 * sizes[0]
+
+
+def test_worker_compiles_no_vocabulary_that_depends_on_its_batch(tiny_source: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelkilnError, match=r"vocabulary must be null: in int8 of onnxruntime a word's vector depends"
+    ):
+        compile_for("onnxruntime", tiny_source, tmp_path / "compiled", 48, vocabulary="word", precision="int8")
+
+
 def test_artifact_is_packed(table_artifact: Path) -> None:
     assert {spec.layout for spec in read_manifest(table_artifact).encoders.values()} == {"packed"}
 
@@ -39,14 +63,14 @@ def test_artifact_is_packed(table_artifact: Path) -> None:
 def test_damaged_graph_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "encoder.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelkilnError, match="ONNX Runtime can't load the graph here") as raised:
-        onnxruntime.load_graph(tmp_path / "encoder.onnx", onnxruntime.Options())
+        onnxruntime.load_graph(tmp_path / "encoder.onnx", onnxruntime.Options(), "fp32")
     assert "\n" not in str(raised.value)
 
 
 def test_missing_library_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ModelkilnError, match=r"pip install 'modelkiln\[onnxruntime\]'"):
-        onnxruntime.load_graph(tmp_path / "encoder.onnx", onnxruntime.Options())
+        onnxruntime.load_graph(tmp_path / "encoder.onnx", onnxruntime.Options(), "fp32")
 
 
 def test_serves_in_an_environment_without_torch(table_artifact: Path, tmp_path: Path) -> None:
