@@ -87,7 +87,7 @@ def ask_vectorizer(docs: Sequence[str], vectorizer: Vectorizer) -> Candidates:
     if missing or isinstance(vectorizer, type):
         raise ModelkilnError(
             "vectorizer: expected an object with fit, transform and get_feature_names_out, as CountVectorizer has, "
-            f"found {vectorizer!r}"
+            f"found {one_line(repr(vectorizer))}"
         )
     with _FITTING:
         try:

@@ -39,8 +39,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"seed_keywords": ["weather", "transport"]},
     {"seed_keywords": [["weather"], ["software", "outage"], ["Sport"], ["campo", "agua"]]},
     {"seed_keywords": ["crime"], "use_mmr": True, "diversity": 0.6},
-    {"vectorizer": CountVectorizer(tokenizer=str.split, token_pattern=None, ngram_range=(1, 2), max_df=0.9)},
-    {"vectorizer": CountVectorizer(analyzer="char_wb", ngram_range=(5, 5)), "use_mmr": True},
+    {"vectorizer": CountVectorizer(tokenizer=str.split, token_pattern=None), "use_mmr": True},
 ]
 
 
