@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from numbers import Integral, Real
-from typing import TypedDict, Unpack, cast, overload
+from collections.abc import Collection, Generator, Iterable, Mapping
+from typing import Any, Unpack, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modelkiln import ranking, streaming
 from modelkiln.encoder import Encoder, Vectors, encode_together
 from modelkiln.errors import ModelkilnError
-from modelkiln.ngrams import find_candidates
+from modelkiln.highlight import print_highlighted
+from modelkiln.keyword_options import (
+    FurtherOptions,
+    KeywordOptions,
+    Seeds,
+    check_candidates,
+    check_choice,
+    check_docs,
+    given_vectors,
+    seeds_of_documents,
+)
+from modelkiln.ngrams import Candidates, Vectorizer, ask_vectorizer, find_candidates
+
+__all__ = ["KeywordExtractor", "KeywordOptions", "Keywords"]
 
 Keywords = list[tuple[str, float]]
-
-
-class KeywordOptions(TypedDict, total=False):
-    """The options of extract_keywords, which explains them."""
-
-    candidates: Collection[str] | None
-    keyphrase_ngram_range: tuple[int, int]
-    stop_words: str | Collection[str] | None
-    top_n: int
-    min_df: float
-    use_maxsum: bool
-    use_mmr: bool
-    diversity: float
-    nr_candidates: int
-    seed_keywords: Sequence[str] | Sequence[Sequence[str]] | None
+Docs = str | list[str] | tuple[str, ...]
 
 
 class KeywordExtractor:
@@ -40,15 +39,28 @@ class KeywordExtractor:
         self._stop_words = {language: frozenset(words) for language, words in stop_words.items()}
 
     @overload
-    def extract_keywords(self, docs: str, **options: Unpack[KeywordOptions]) -> Keywords: ...
+    def extract_keywords(
+        self,
+        docs: str,
+        candidates: Collection[str] | None = None,
+        keyphrase_ngram_range: tuple[int, int] = (1, 1),
+        stop_words: str | Collection[str] | None = "english",
+        top_n: int = 5,
+        **options: Unpack[FurtherOptions],
+    ) -> Keywords: ...
     @overload
     def extract_keywords(
-        self, docs: list[str] | tuple[str, ...], **options: Unpack[KeywordOptions]
+        self,
+        docs: list[str] | tuple[str, ...],
+        candidates: Collection[str] | None = None,
+        keyphrase_ngram_range: tuple[int, int] = (1, 1),
+        stop_words: str | Collection[str] | None = "english",
+        top_n: int = 5,
+        **options: Unpack[FurtherOptions],
     ) -> list[Keywords]: ...
     def extract_keywords(
         self,
-        docs: str | list[str] | tuple[str, ...],
-        *,
+        docs: Docs,
         candidates: Collection[str] | None = None,
         keyphrase_ngram_range: tuple[int, int] = (1, 1),
         stop_words: str | Collection[str] | None = "english",
@@ -58,7 +70,12 @@ class KeywordExtractor:
         use_mmr: bool = False,
         diversity: float = 0.5,
         nr_candidates: int = 20,
-        seed_keywords: Sequence[str] | Sequence[Sequence[str]] | None = None,
+        vectorizer: Vectorizer | None = None,
+        highlight: bool = False,
+        seed_keywords: Seeds | None = None,
+        doc_embeddings: NDArray[Any] | None = None,
+        word_embeddings: NDArray[Any] | None = None,
+        threshold: float | None = None,  # noqa: ARG002 (KeyBERT's)
     ) -> Keywords | list[Keywords]:
         """The keywords that KeyBERT 0.9 gives with the uncompiled model: the same, in the same order.
 
@@ -73,8 +90,15 @@ class KeywordExtractor:
             use_mmr: Choose one after the other, near to the document and far from those chosen. Wins over use_maxsum.
             diversity: For use_mmr; 0 (nearness alone) to 1 (distance alone).
             nr_candidates: For use_maxsum.
+            vectorizer: What finds the phrases: a CountVectorizer, or any object with its fit, transform and
+                get_feature_names_out. It is fitted to the documents, and `candidates`, `keyphrase_ngram_range`,
+                `stop_words` and `min_df` are not used.
+            highlight: Print the document's words too, the keywords marked; for a single document, else not at all.
             seed_keywords: Words that pull the documents' vectors towards them, by a quarter; for all documents, or a
                 list for each.
+            doc_embeddings: The documents' vectors, from extract_embeddings, (documents, dimension); used as float32.
+            word_embeddings: The phrases' vectors, from extract_embeddings, (phrases, dimension).
+            threshold: Has no effect, as in KeyBERT without a large language model.
 
         Returns:
             (keyword, cosine rounded to 4 digits) pairs, the best first (with use_maxsum: last). For a list of documents
@@ -82,36 +106,38 @@ class KeywordExtractor:
             candidate has none.
 
         Raises:
-            ModelkilnError: an option that means nothing. KeyBERT gives an empty list for most of these.
+            ModelkilnError: an option that means nothing. KeyBERT gives an empty list for most of these. Or a vectorizer
+                that finds nothing in any of the documents, where KeyBERT raises too.
         """
-        _check(docs, candidates, top_n, diversity, nr_candidates, use_maxsum and not use_mmr)
+        check_docs(docs)
+        check_choice(top_n, diversity, nr_candidates, use_maxsum and not use_mmr)
         texts = [docs] if isinstance(docs, str) else list(docs)
-        found = find_candidates(texts, keyphrase_ngram_range, self._stop(stop_words), min_df, candidates)
-        seeds = _seeds(seed_keywords, len(texts))
-        answers: list[Keywords] = [[] for _ in texts]
+        found = self._find(docs, candidates, keyphrase_ngram_range, stop_words, min_df, vectorizer)
+        seeds = seeds_of_documents(seed_keywords, len(texts))
         filled = [index for index, phrases in enumerate(found.of_document) if phrases]
-        if filled:
-            used = sorted({phrase for index in filled for phrase in found.of_document[index]})
-            row = {phrase: position for position, phrase in enumerate(used)}
-            words, documents = encode_together(
-                [
-                    (self.word, [found.phrases[phrase] for phrase in used]),
-                    (self.document, [texts[index] for index in filled]),
-                ]
-            )
-            if seeds:
-                pull = self._seed_vectors([seeds[index] for index in filled])
-                documents = np.asarray((documents * 3 + pull) / 4, dtype=np.float32)
-            for vector, index in zip(documents, filled, strict=True):
-                phrases = found.of_document[index]
-                vectors = words[[row[phrase] for phrase in phrases]]
-                if use_mmr:
-                    best = ranking.by_mmr(vector, vectors, top_n, diversity)
-                elif use_maxsum:
-                    best = ranking.by_max_sum(vector, vectors, top_n, nr_candidates)
-                else:
-                    best = ranking.by_cosine(vector, vectors, top_n)
-                answers[index] = [(found.phrases[phrases[i]], round(score, 4)) for i, score in best]
+        used = sorted({phrase for index in filled for phrase in found.of_document[index]})
+        documents = given_vectors("doc_embeddings", doc_embeddings, len(texts), "document", filled)
+        words = given_vectors("word_embeddings", word_embeddings, len(found.phrases), "phrase", used)
+        documents, words = self._complete(
+            documents,
+            words,
+            [texts[index] for index in filled],
+            [found.phrases[phrase] for phrase in used],
+            [seeds[index] for index in filled] if seeds else [],
+        )
+        answers: list[Keywords] = [[] for _ in texts]
+        for vector, index in zip(documents, filled, strict=True):
+            phrases = found.of_document[index]
+            vectors = words[np.searchsorted(used, phrases)]
+            if use_mmr:
+                best = ranking.by_mmr(vector, vectors, top_n, diversity)
+            elif use_maxsum:
+                best = ranking.by_max_sum(vector, vectors, top_n, nr_candidates)
+            else:
+                best = ranking.by_cosine(vector, vectors, top_n)
+            answers[index] = [(found.phrases[phrases[i]], round(score, 4)) for i, score in best]
+        if highlight and len(texts) == 1 and found.phrases:
+            print_highlighted(texts[0], [keyword for keyword, _ in answers[0]], keyphrase_ngram_range, vectorizer)
         return answers[0] if isinstance(docs, str) else answers
 
     def stream(
@@ -140,6 +166,50 @@ class KeywordExtractor:
         self.extract_keywords([], **options)  # refuses what it would refuse later
         return streaming.stream(docs, lambda group: self.extract_keywords(group, **options), at_once, workers)
 
+    def extract_embeddings(
+        self,
+        docs: Docs,
+        candidates: Collection[str] | None = None,
+        keyphrase_ngram_range: tuple[int, int] = (1, 1),
+        stop_words: str | Collection[str] | None = "english",
+        min_df: float = 1,
+        vectorizer: Vectorizer | None = None,
+    ) -> tuple[Vectors, Vectors]:
+        """The vectors that extract_keywords ranks by, to be passed to it as `doc_embeddings` and `word_embeddings`.
+
+        They are worth having where the same documents are tried with several ways to choose (top_n, use_mmr, …). The
+        arguments are those of extract_keywords, and have to be the same in both calls.
+
+        Returns:
+            The documents' vectors, (documents, dimension), and the phrases', (phrases, dimension), in the order of the
+            vectorizer's columns: alphabetical, or that of `candidates`, all of which have a row. Where there is no
+            phrase at all (0, dimension); KeyBERT gives an empty list then instead of two arrays.
+
+        Raises:
+            ModelkilnError: as extract_keywords.
+        """
+        check_docs(docs)
+        texts = [docs] if isinstance(docs, str) else list(docs)
+        found = self._find(docs, candidates, keyphrase_ngram_range, stop_words, min_df, vectorizer)
+        words, documents = encode_together([(self.word, found.phrases), (self.document, texts)])
+        return documents, words
+
+    def _find(
+        self,
+        docs: Docs,
+        candidates: Collection[str] | None,
+        ngram_range: tuple[int, int],
+        stop_words: str | Collection[str] | None,
+        min_df: float,
+        vectorizer: Vectorizer | None,
+    ) -> Candidates:
+        texts = [docs] if isinstance(docs, str) else docs
+        if vectorizer is None:
+            check_candidates(candidates)
+            return find_candidates(texts, ngram_range, self._stop(stop_words), min_df, candidates)
+        # KeyBERT asks no vectorizer about an empty text, only about a list of them.
+        return Candidates([], [[]]) if docs == "" else ask_vectorizer(texts, vectorizer)
+
     def _stop(self, stop_words: str | Collection[str] | None) -> frozenset[str]:
         if stop_words is None:
             return frozenset()
@@ -154,42 +224,33 @@ class KeywordExtractor:
             )
         return self._stop_words[stop_words]
 
-    def _seed_vectors(self, seeds: list[tuple[str, ...]]) -> Vectors:
-        means = {words: self.word.encode(words).mean(axis=0) for words in dict.fromkeys(seeds)}
-        return np.stack([means[words] for words in seeds])
-
-
-def _seeds(seeds: Sequence[str] | Sequence[Sequence[str]] | None, documents: int) -> list[tuple[str, ...]]:
-    if seeds is None:
-        return []
-    if _are_words(seeds):
-        return [tuple(str(seed) for seed in seeds)] * documents
-    if isinstance(seeds, str) or not seeds or not all(_are_words(words) for words in seeds):
-        raise ModelkilnError(f"seed_keywords: expected a list of words, or one for each document, found {seeds!r}")
-    if len(seeds) != documents:
-        raise ModelkilnError(f"seed_keywords: {len(seeds)} lists for {documents} documents; one list for each, please")
-    return [tuple(words) for words in seeds]
-
-
-def _are_words(words: object) -> bool:
-    is_list = isinstance(words, Collection) and not isinstance(words, str | bytes) and len(words) > 0
-    return is_list and all(isinstance(word, str) for word in cast("Collection[object]", words))
-
-
-def _check(
-    docs: object, candidates: object, top_n: object, diversity: object, nr_candidates: object, is_maxsum: bool
-) -> None:
-    if not isinstance(docs, str):
-        if not isinstance(docs, list | tuple):
-            raise ModelkilnError(f"docs: expected a text or a list of texts, found {type(docs).__name__}")
-        for index, doc in enumerate(docs):
-            if not isinstance(doc, str):
-                raise ModelkilnError(f"docs[{index}]: expected text, found {type(doc).__name__}")
-    if candidates is not None and not (_are_words(candidates) or candidates == []):
-        raise ModelkilnError(f"candidates: expected a list of phrases, found {candidates!r}")
-    if not isinstance(top_n, Integral) or top_n < 1:
-        raise ModelkilnError(f"top_n must be a whole number of at least 1, found {top_n!r}")
-    if not isinstance(diversity, Real) or not 0 <= float(diversity) <= 1:
-        raise ModelkilnError(f"diversity must be from 0 to 1, found {diversity!r}")
-    if is_maxsum and not (isinstance(nr_candidates, Integral) and nr_candidates >= top_n):
-        raise ModelkilnError(f"nr_candidates must be at least top_n ({top_n}), found {nr_candidates!r}")
+    def _complete(
+        self,
+        documents: Vectors | None,
+        words: Vectors | None,
+        texts: list[str],
+        phrases: list[str],
+        seeds: list[tuple[str, ...]],
+    ) -> tuple[Vectors, Vectors]:
+        """The vectors of the texts, pulled towards their seeds, and of the phrases; what is given is not encoded."""
+        seed_words = list(dict.fromkeys(word for each in seeds for word in each))
+        encoded_words, encoded, pulls = encode_together(
+            [
+                (self.word, phrases if words is None else []),
+                (self.document, texts if documents is None else []),
+                (self.word, seed_words),
+            ]
+        )
+        words = encoded_words if words is None else words
+        documents = encoded if documents is None else documents
+        if not documents.shape[1] == words.shape[1] == (pulls if seeds else words).shape[1]:
+            raise ModelkilnError(
+                f"doc_embeddings, word_embeddings: vectors of {documents.shape[1]} dimensions for documents and of "
+                f"{words.shape[1]} for phrases, where this model's have {self.word.dimension}; "
+                "take both from extract_embeddings"
+            )
+        if seeds:
+            row = {word: position for position, word in enumerate(seed_words)}
+            pull = np.stack([pulls[[row[word] for word in each]].mean(axis=0) for each in seeds])
+            documents = np.asarray((documents * 3 + pull) / 4, dtype=np.float32)
+        return documents, words

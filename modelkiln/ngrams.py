@@ -2,19 +2,37 @@
 
 Source: scikit-learn 1.9, sklearn.feature_extraction.text.CountVectorizer with its defaults (lower-cased, words of two
 or more word characters, stop words taken out before phrases are made). tests/test_ngrams.py compares the two.
+A vectorizer of the caller's own is asked instead where there is one.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any, Protocol
 
-from modelkiln.errors import ModelkilnError
+from modelkiln.errors import ModelkilnError, one_line
 
 WORD = re.compile(r"(?u)\b\w\w+\b")
+# A vectorizer answers for the documents it was fitted to last, and threads may share one. Its tokenizer may call us.
+_FITTING = threading.RLock()
+
+
+class Vectorizer(Protocol):
+    """What finds phrases in documents: scikit-learn's CountVectorizer, or whatever is used as one."""
+
+    def fit(self, docs: Any, /) -> Any:
+        """Learns the phrases of the documents; returns a vectorizer, as a rule itself."""
+
+    def transform(self, docs: Any, /) -> Any:
+        """A sparse matrix (documents, phrases); other than zero: the phrase is in the document."""
+
+    def get_feature_names_out(self) -> Any:
+        """The phrases, in the order of the columns."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +70,36 @@ def find_candidates(
         documents = Counter(phrase for phrases in found for phrase in phrases)
         phrases = sorted(phrase for phrase, count in documents.items() if count >= least)
     else:
-        phrases = list(dict.fromkeys(sorted(vocabulary) if isinstance(vocabulary, set) else vocabulary))
+        phrases = list(dict.fromkeys(sorted(vocabulary) if isinstance(vocabulary, Set) else vocabulary))
     index = {phrase: position for position, phrase in enumerate(phrases)}
     return Candidates(phrases, [sorted(index[phrase] for phrase in each if phrase in index) for each in found])
+
+
+def ask_vectorizer(docs: Sequence[str], vectorizer: Vectorizer) -> Candidates:
+    """The candidate phrases of the documents that a vectorizer finds once it is fitted to them, which it then stays.
+
+    Safe to use from several threads with the same vectorizer: they take turns.
+
+    Raises:
+        ModelkilnError: it is no vectorizer, or finds nothing in these documents, or something that is not text.
+    """
+    missing = [name for name in ("fit", "transform", "get_feature_names_out") if not hasattr(vectorizer, name)]
+    if missing or isinstance(vectorizer, type):
+        raise ModelkilnError(
+            "vectorizer: expected an object with fit, transform and get_feature_names_out, as CountVectorizer has, "
+            f"found {one_line(repr(vectorizer))}"
+        )
+    with _FITTING:
+        try:
+            fitted = vectorizer.fit(list(docs))
+        except ValueError as error:  # CountVectorizer's way to say that no phrase is left, or that an option is wrong
+            raise ModelkilnError(f"vectorizer: {type(vectorizer).__name__}.fit: {one_line(error)}") from error
+        phrases = list(fitted.get_feature_names_out())
+        counts = fitted.transform(list(docs))
+    strange = [phrase for phrase in phrases if not isinstance(phrase, str)]
+    if strange:
+        raise ModelkilnError(f"vectorizer: expected phrases that are text, found {strange[0]!r}")
+    return Candidates(phrases, [counts[index].nonzero()[-1].tolist() for index in range(len(docs))])
 
 
 def _phrases(doc: str, ngram_range: tuple[int, int], stop_words: frozenset[str]) -> list[str]:

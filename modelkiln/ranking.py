@@ -7,9 +7,10 @@ stays in float32 and in KeyBERT's order of operations, so that near ties fall th
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterator
-from typing import Any
+import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ COMBINATIONS_AT_ONCE = 65536  # max sum tries every combination; this many at a 
 
 def by_cosine(document: Floats, candidates: Floats, top_n: int) -> Ranking:
     """The top_n candidates nearest to the document, the nearest first."""
-    scores = _scores(document, candidates)
+    scores = _scores(document, _unit(candidates))
     return [(int(i), float(scores[i])) for i in scores.argsort()[-top_n:][::-1]]
 
 
@@ -35,17 +36,16 @@ def by_mmr(document: Floats, candidates: Floats, top_n: int, diversity: float) -
         top_n: How many.
         diversity: 0 (nearness alone) to 1 (distance alone).
     """
-    scores = _scores(document, candidates)
     unit = _unit(candidates)
+    scores = _scores(document, unit)
+    nearness = (1 - diversity) * scores
     picked = [int(np.argmax(scores))]
-    left = np.delete(np.arange(len(scores)), picked[0])
     nearest_picked = unit @ unit[picked[0]]  # each candidate's greatest similarity to one that has been picked
     for _ in range(min(top_n, len(scores)) - 1):
-        margin = (1 - diversity) * scores[left] - diversity * nearest_picked[left]
-        position = int(np.argmax(margin))
-        picked.append(int(left[position]))
-        left = np.delete(left, position)
-        nearest_picked = np.maximum(nearest_picked, unit @ unit[picked[-1]])
+        margin = nearness - diversity * nearest_picked
+        margin[picked] = -np.inf
+        picked.append(int(np.argmax(margin)))
+        np.maximum(nearest_picked, unit @ unit[picked[-1]], out=nearest_picked)
     # KeyBERT sorts the rounded scores, and its sort is stable.
     return sorted(((i, float(scores[i])) for i in picked), key=lambda pair: round(pair[1], 4), reverse=True)
 
@@ -57,34 +57,51 @@ def by_max_sum(document: Floats, candidates: Floats, top_n: int, nr_candidates: 
     """
     if top_n > len(candidates):
         return []
-    scores = _scores(document, candidates)
-    nearest = scores.argsort()[-nr_candidates:]
     unit = _unit(candidates)
-    similarity = (unit @ unit.T)[np.ix_(nearest, nearest)]
-    best: tuple[Any, ...] = ()
+    scores = _scores(document, unit)
+    nearest = scores.argsort()[-nr_candidates:]
+    similarity = (unit[nearest] @ unit[nearest].T).ravel()
+    best: tuple[int, ...] = ()
     least: float = np.inf
     for combinations in _combinations(len(nearest), top_n):
-        total = np.zeros(len(combinations), dtype=np.float32)
+        total = np.zeros(combinations.shape[1], dtype=np.float32)
+        rows = combinations * len(nearest)
         for i, j in itertools.permutations(range(top_n), 2):
-            total += similarity[combinations[:, i], combinations[:, j]]
+            total += similarity.take(rows[i] + combinations[j])
         first = int(np.argmin(total))
         if total[first] < least:
-            least, best = float(total[first]), tuple(combinations[first])
+            least, best = float(total[first]), tuple(combinations[:, first])
     return [(int(nearest[i]), float(scores[nearest[i]])) for i in best]
 
 
-def _scores(document: Floats, candidates: Floats) -> Floats:
-    scores: Floats = _unit(candidates) @ _unit(document[None, :])[0]
+def _scores(document: Floats, unit_candidates: Floats) -> Floats:
+    scores: Floats = unit_candidates @ _unit(document[None, :])[0]
     return scores
 
 
 def _unit(vectors: Floats) -> Floats:
-    """Vectors of length 1; a zero vector stays as it is."""
+    """Vectors of length 1; one that is all but zero stays as it is, as scikit-learn's `normalize` leaves it."""
     norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    return np.asarray(vectors / np.where(norms == 0, 1, norms).astype(np.float32)[:, None], dtype=np.float32)
+    norms[norms < 10 * np.finfo(np.float32).eps] = 1
+    return np.asarray(vectors / norms[:, None], dtype=np.float32)
 
 
 def _combinations(n: int, size: int) -> Iterator[NDArray[np.intp]]:
+    """The combinations of `size` of the numbers below n, in order, as the columns of arrays."""
+    if math.comb(n, size) <= COMBINATIONS_AT_ONCE:
+        yield _few_combinations(n, size)
+        return
     combinations = itertools.combinations(range(n), size)
     while chunk := list(itertools.islice(combinations, COMBINATIONS_AT_ONCE)):
-        yield np.array(chunk, dtype=np.intp)
+        yield _columns(chunk)
+
+
+@functools.lru_cache(maxsize=4)  # listing them takes longer than all the rest, and most documents ask for the same
+def _few_combinations(n: int, size: int) -> NDArray[np.intp]:
+    columns = _columns(itertools.combinations(range(n), size))
+    columns.flags.writeable = False
+    return columns
+
+
+def _columns(combinations: Iterable[tuple[int, ...]]) -> NDArray[np.intp]:
+    return np.ascontiguousarray(np.array(list(combinations), dtype=np.intp).T)

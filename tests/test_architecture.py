@@ -19,10 +19,10 @@ LAYERS = [
     {"params", "toolchain", "golden"},
     {"cache", "compose", "encoder_module", "layouts", "ngrams", "phrase_store", "ranking", "vocabulary"},
     {"onnx_export"},
-    {"backends", "packed_module"},
+    {"backends", "highlight", "keyword_options", "packed_module"},
     {"encoder"},
     {"sources", "registries", "tasks", "extractor", "worker"},
-    {"compiler", "extraction", "latency", "registration", "validation"},
+    {"adapters", "compiler", "extraction", "latency", "registration", "validation"},
     {"checks", "cli"},
     {"stages"},
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.feature_extraction.text import CountVectorizer
 
 import modelkiln
 from modelkiln import ModelkilnError
@@ -38,6 +39,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"seed_keywords": ["weather", "transport"]},
     {"seed_keywords": [["weather"], ["software", "outage"], ["Sport"], ["campo", "agua"]]},
     {"seed_keywords": ["crime"], "use_mmr": True, "diversity": 0.6},
+    {"vectorizer": CountVectorizer(tokenizer=str.split, token_pattern=None), "use_mmr": True},
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,25 @@ def test_max_sum_gives_the_same_in_small_portions(monkeypatch: pytest.MonkeyPatc
     whole = ranking.by_max_sum(document, candidates, 4, 14)
     monkeypatch.setattr(ranking, "COMBINATIONS_AT_ONCE", 7)
     assert ranking.by_max_sum(document, candidates, 4, 14) == whole
+
+
+def test_max_sum_compares_only_the_nearest_with_each_other() -> None:
+    """A long document has tens of thousands of candidates, and their square would not fit into memory."""
+    document, candidates, _ = vectors(0, 4000)
+    tracemalloc.start()
+    ranking.by_max_sum(document, candidates, 3, 10)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10 * candidates.nbytes < 4000 * 4000 * 4
+
+
+def test_vector_that_is_all_but_zero_scores_as_in_keybert() -> None:
+    document, candidates, words = vectors(0, 30)
+    candidates[3] *= 1e-8
+    candidates[4] *= 1e-5
+    assert_same(
+        named(ranking.by_mmr(document, candidates, 30, 0.5), words), mmr(document[None], candidates, words, 30, 0.5)
+    )
 
 
 def test_zero_vector_scores_zero() -> None:

@@ -4,10 +4,10 @@
 fp32 with what they stand for: so a vector depends on its own text alone, and may be kept in a table. `bf16` keeps fp32
 weights, and computes in bf16 where the processor can; its vectors have not been measured, so no table holds them.
 
-Padded, though packed ran 8% faster. On a packed graph OpenVINO 2026.4 gives wrong vectors, without a word: for every
-longer text once a call has had one of fewer than 8 tokens. It keeps executors by the shapes that they were made for,
-and takes a wrong one; with none kept (CPU_RUNTIME_CACHE_CAPACITY=0) the answers are right, and 17% slower. Padded
-graphs were right on every series of shapes that was tried.
+Padded, though packed ran 8% faster. On a packed graph OpenVINO 2026.4 gives wrong vectors, without a word: where one
+call after the other had texts of 1, 2, 3, … tokens, all from 8 tokens on were wrong. It keeps what it has made for some
+shapes for later calls, and takes a wrong one: with nothing kept (CPU_RUNTIME_CACHE_CAPACITY=0) they were right, and
+calls 17% slower. Padded graphs were right on every series of shapes that was tried.
 
 Two compiles give the same bytes, in every precision: an encoder.xml with an encoder.bin beside it.
 """
