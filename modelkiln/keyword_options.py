@@ -74,10 +74,10 @@ def seeds_of_documents(seeds: Seeds | None, documents: int) -> list[tuple[str, .
     """
     if seeds is None:
         return []
-    if _are_words(seeds) and seeds:
+    if _are_words(seeds) and len(seeds) > 0:
         return [tuple(str(seed) for seed in seeds)] * documents
     is_list = isinstance(seeds, list | tuple) and len(seeds) > 0
-    if not is_list or not all(_are_words(words) and words for words in seeds):
+    if not is_list or not all(_are_words(words) and len(words) > 0 for words in seeds):
         raise ModelkilnError(f"seed_keywords: expected a list of words, or one for each document, found {seeds!r}")
     if len(seeds) != documents:
         raise ModelkilnError(f"seed_keywords: {len(seeds)} lists for {documents} documents; one list for each, please")

@@ -221,6 +221,19 @@ def test_documents_with_few_or_no_phrases_have_the_keywords_of_keybert(
     assert_same(extractor.extract_keywords(DOCS, **options), keybert.extract_keywords(DOCS, **options))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"candidates": np.array(["fog", "tram"]), "seed_keywords": np.array(["rain", "sea"])},
+        {"min_df": np.float64(0.5)},
+        {"min_df": np.int64(2), "top_n": np.int64(3), "use_mmr": True, "diversity": np.float64(0.3)},
+    ],
+    ids=str,
+)
+def test_options_may_come_from_numpy(options: dict[str, Any], extractor: KeywordExtractor, keybert: Any) -> None:
+    assert_same(extractor.extract_keywords(TEXTS, **options), keybert.extract_keywords(TEXTS, **options))
+
+
 @pytest.mark.parametrize("nothing", [[], (), set()])
 def test_no_candidates_are_no_keywords(nothing: Any, extractor: KeywordExtractor, keybert: Any) -> None:
     assert extractor.extract_keywords("tram", candidates=nothing) == []
