@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Vectors = NDArray[np.float32]
+LONGEST_KEPT = 256  # characters; a longer text is a document, not likely to come again, and its own key would be large
 
 
 class Encoder:
@@ -104,14 +105,16 @@ class _Job:
         self._new = self._new_to_cache
         if encoder.store is not None:
             self._new = encoder.store.fill(self.texts, self.vectors, self._new)
-        encodings = encoder._tokenizer.encode_batch([self.texts[index] for index in self._new])
+        # "Fast": it leaves out where each token stood in the text.
+        encodings = encoder._tokenizer.encode_batch_fast([self.texts[index] for index in self._new])
         self.missing = [index for index, encoding in zip(self._new, encodings, strict=True) if encoding.ids]
         self.rows = [encoding.ids for encoding in encodings if encoding.ids]
 
     def keep(self) -> None:
         """Remembers what the cache and the store did not know."""
-        for keeper, new in ((self.encoder.cache, self._new_to_cache), (self.encoder.store, self._new)):
+        for keeper, unknown in ((self.encoder.cache, self._new_to_cache), (self.encoder.store, self._new)):
             if keeper is not None:
+                new = [index for index in unknown if len(self.texts[index]) <= LONGEST_KEPT]
                 keeper.keep([self.texts[index] for index in new], self.vectors[new])
 
 

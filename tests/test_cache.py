@@ -200,3 +200,10 @@ def test_place_that_can_not_be_is_refused(place: str, tmp_path: Path) -> None:
 def test_cache_of_no_size_is_refused(megabytes: float, table_artifact: Path) -> None:
     with pytest.raises(ModelkilnError, match="cache_mb must be 0 or more"):
         modelkiln.load(table_artifact, cache_mb=megabytes)
+
+
+def test_documents_are_not_kept(table_artifact: Path, tmp_path: Path) -> None:
+    word = modelkiln.load(table_artifact, phrase_cache=tmp_path / "phrases").word
+    word.encode(["x" * 257, "zweitausend"])
+    assert len(word.cache) == 1
+    assert filled(word.store, ["x" * 257, "zweitausend"], word.dimension)[0] == [0]
