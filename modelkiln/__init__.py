@@ -24,7 +24,7 @@ def load(
     cache_mb: float = 64,
     phrase_cache: str | Path | None = None,
 ) -> Any:
-    """The predictor of an artifact; for keywords a modelkiln.extractor.KeywordExtractor.
+    """The predictor of an artifact; for keywords a modelkiln.keywords.extractor.KeywordExtractor.
 
     Load in each process: a forked child can't use what its parent loaded: torch's threads don't survive a fork.
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from modelkiln.encoder import Encoder, Vectors
 from modelkiln.errors import ModelkilnError
-from modelkiln.extractor import KeywordExtractor
+from modelkiln.keywords.extractor import KeywordExtractor
 from modelkiln.progress import track
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import torch
 import modelkiln
 from modelkiln import ModelkilnError, adapters
 from modelkiln.adapters import SentenceEncoder, encoder_of, keybert_backend
-from modelkiln.extractor import KeywordExtractor
 from modelkiln.golden import read_samples
+from modelkiln.keywords.extractor import KeywordExtractor
 from modelkiln.parity import compare_keywords
 
 TEXTS = [sample.text for sample in read_samples()][:6]

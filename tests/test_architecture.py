@@ -14,15 +14,16 @@ PLUGINS = ("backends", "sources", "registries", "tasks")
 # Each file may import from its own layer's left, never from its right.
 LAYERS = [
     {"errors"},
-    {"documents", "env", "files", "machine", "plugins", "progress", "streaming"},
-    {"answers", "artifact", "parity", "schema", "verdict"},
+    {"env", "files", "machine", "plugins", "progress"},
+    {"artifact", "parity", "schema", "verdict"},
     {"params", "toolchain", "golden"},
-    {"cache", "compose", "encoder_module", "layouts", "ngrams", "phrase_store", "ranking", "vocabulary"},
+    {"cache", "compose", "encoder_module", "layouts", "phrase_store", "vocabulary"},
     {"onnx_export"},
-    {"backends", "highlight", "keyword_options", "packed_module"},
+    {"backends", "packed_module"},
     {"encoder"},
-    {"sources", "registries", "tasks", "extractor", "worker"},
-    {"adapters", "compiler", "extraction", "latency", "registration", "validation"},
+    {"keywords"},
+    {"sources", "registries", "tasks", "worker"},
+    {"adapters", "batch", "compiler", "latency", "registration", "validation"},
     {"checks", "cli"},
     {"stages"},
 ]

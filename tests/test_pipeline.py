@@ -150,7 +150,7 @@ def test_one_param_runs_its_own_stages(override: str, stages: list[str], clone: 
         ("modelkiln/registries/mlflow.py", ["upload"]),
         # The same verdict: nothing to upload.
         ("modelkiln/checks/test_vectors.py", ["validate"]),
-        pytest.param("modelkiln/ranking.py", ["validate"], marks=heavy),
+        pytest.param("modelkiln/keywords/ranking.py", ["validate"], marks=heavy),
         # The same artifact: nothing to validate.
         pytest.param("modelkiln/worker.py", ["compile"], marks=heavy),
         ("conf/words.txt", ["compile"]),

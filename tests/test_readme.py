@@ -60,7 +60,7 @@ def test_every_place_that_is_named_exists() -> None:
 
 
 def test_options_of_extract_keywords_are_all_named() -> None:
-    from modelkiln.extractor import KeywordOptions
+    from modelkiln.keywords.extractor import KeywordOptions
 
     assert all(f"`{name}`" in README for name in KeywordOptions.__annotations__)
 

@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
+from modelkiln.batch.documents import STDIN, Fields, Format, read_words
+from modelkiln.batch.job import Job, StoppedError, run
 from modelkiln.cli.artifacts import ArtifactRef
-from modelkiln.documents import STDIN, Fields, Format, read_words
 from modelkiln.errors import ModelkilnError
-from modelkiln.extraction import Job, StoppedError, run
+from modelkiln.keywords.streaming import AT_ONCE
 from modelkiln.progress import say
-from modelkiln.streaming import AT_ONCE
 
 
 class Diversify(StrEnum):

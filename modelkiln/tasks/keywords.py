@@ -11,7 +11,7 @@ from modelkiln.parity import Parity, compare_keywords
 
 if TYPE_CHECKING:
     from modelkiln.encoder import Encoder, Vectors
-    from modelkiln.extractor import KeywordExtractor, Keywords
+    from modelkiln.keywords.extractor import KeywordExtractor, Keywords
 
 ENCODERS = ("document", "word")
 RECURRING = ("word",)
@@ -36,8 +36,8 @@ def build(encoders: Mapping[str, Encoder], folder: Path) -> KeywordExtractor:
     """The extractor of a verified artifact."""
     # Here, not above: the compile stage needs only the names and the resources of this module, and is not to run again
     # when the extractor changes.
-    from modelkiln.extractor import KeywordExtractor
     from modelkiln.files import read_json
+    from modelkiln.keywords.extractor import KeywordExtractor
 
     stop_words = read_json(folder / "task" / STOP_WORDS, "the stop words")
     return KeywordExtractor(encoders["document"], encoders["word"], stop_words)

@@ -11,7 +11,7 @@ from keybert._maxsum import max_sum_distance
 from keybert._mmr import mmr
 from sklearn.metrics.pairwise import cosine_similarity
 
-from modelkiln import ranking
+from modelkiln.keywords import ranking
 
 SEEDS = range(25)
 

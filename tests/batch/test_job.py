@@ -18,11 +18,11 @@ from pyarrow import parquet
 
 import modelkiln
 from modelkiln import cli
-from modelkiln.answers import open_answers
-from modelkiln.documents import Document
-from modelkiln.extraction import unanswered
-from modelkiln.extractor import KeywordExtractor
+from modelkiln.batch.answers import open_answers
+from modelkiln.batch.documents import Document
+from modelkiln.batch.job import unanswered
 from modelkiln.golden import read_samples
+from modelkiln.keywords.extractor import KeywordExtractor
 
 TEXT = "The tram line opens on Friday. The mayor said the tram was late, but the line is long."
 SENTENCES = [sentence for sample in read_samples() for sentence in sample.text.split(". ")][:150]

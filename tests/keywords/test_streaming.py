@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import modelkiln
-from modelkiln import ModelkilnError, streaming
-from modelkiln.extractor import KeywordExtractor
+from modelkiln import ModelkilnError
 from modelkiln.golden import read_samples
+from modelkiln.keywords import streaming
+from modelkiln.keywords.extractor import KeywordExtractor
 
 SENTENCES = [sentence for sample in read_samples() for sentence in sample.text.split(". ")]
 

@@ -8,11 +8,12 @@ from typing import Any, Unpack, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from modelkiln import ranking, streaming
 from modelkiln.encoder import Encoder, Vectors, encode_together
 from modelkiln.errors import ModelkilnError
-from modelkiln.highlight import print_highlighted
-from modelkiln.keyword_options import (
+from modelkiln.keywords import ranking, streaming
+from modelkiln.keywords.highlight import print_highlighted
+from modelkiln.keywords.ngrams import Candidates, Vectorizer, ask_vectorizer, find_candidates
+from modelkiln.keywords.options import (
     FurtherOptions,
     KeywordOptions,
     Seeds,
@@ -22,7 +23,6 @@ from modelkiln.keyword_options import (
     given_vectors,
     seeds_of_documents,
 )
-from modelkiln.ngrams import Candidates, Vectorizer, ask_vectorizer, find_candidates
 
 __all__ = ["KeywordExtractor", "KeywordOptions", "Keywords"]
 

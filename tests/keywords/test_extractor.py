@@ -11,8 +11,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 import modelkiln
 from modelkiln import ModelkilnError
-from modelkiln.extractor import KeywordExtractor
 from modelkiln.golden import read_samples
+from modelkiln.keywords.extractor import KeywordExtractor
 from modelkiln.parity import compare_keywords
 
 TEXTS = [sample.text for sample in read_samples()]

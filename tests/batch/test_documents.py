@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from modelkiln import ModelkilnError
-from modelkiln.documents import Document, Fields, Format, count_documents, find_sources, read_documents, read_words
+from modelkiln.batch.documents import (
+    Document,
+    Fields,
+    Format,
+    count_documents,
+    find_sources,
+    read_documents,
+    read_words,
+)
 
 PLAIN = Fields()
 

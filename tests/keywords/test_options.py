@@ -13,8 +13,8 @@ from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, 
 
 import modelkiln
 from modelkiln import ModelkilnError
-from modelkiln.extractor import KeywordExtractor, KeywordOptions
 from modelkiln.golden import read_samples
+from modelkiln.keywords.extractor import KeywordExtractor, KeywordOptions
 from modelkiln.parity import compare_keywords
 
 TEXTS = [read_samples()[index].text for index in (0, 5, 16, 24)]  # English twice, German, Spanish

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelkiln.errors import ModelkilnError
-from modelkiln.ngrams import Vectorizer
+from modelkiln.keywords.ngrams import Vectorizer
 
 Seeds = Sequence[str] | Sequence[Sequence[str]]
 

@@ -12,14 +12,14 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelkiln.answers import ANEW, AnswerFile, open_answers
-from modelkiln.documents import STDIN, Document, Fields, Format, count_documents, find_sources, read_documents
+from modelkiln.batch.answers import ANEW, AnswerFile, open_answers
+from modelkiln.batch.documents import STDIN, Document, Fields, Format, count_documents, find_sources, read_documents
 from modelkiln.errors import ModelkilnError
+from modelkiln.keywords.streaming import groups
 from modelkiln.progress import count, say
-from modelkiln.streaming import groups
 
 if TYPE_CHECKING:
-    from modelkiln.extractor import KeywordExtractor, KeywordOptions
+    from modelkiln.keywords.extractor import KeywordExtractor, KeywordOptions
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from modelkiln.errors import ModelkilnError
-from modelkiln.ngrams import WORD, Vectorizer
+from modelkiln.keywords.ngrams import WORD, Vectorizer
 
 if TYPE_CHECKING:
     from rich.text import Text

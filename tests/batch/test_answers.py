@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from modelkiln import ModelkilnError
-from modelkiln.answers import AnswerFile, open_answers
+from modelkiln.batch.answers import AnswerFile, open_answers
 
 RUN = {"artifact": "abc", "top_n": 5, "ngrams": (1, 2)}
 
@@ -117,7 +117,7 @@ def test_place_that_takes_no_file_is_refused(tmp_path: Path) -> None:
 
 def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    script = "import sys; from pathlib import Path; from modelkiln.answers import open_answers\n"
+    script = "import sys; from pathlib import Path; from modelkiln.batch.answers import open_answers\n"
     script += f"with open_answers(Path({str(path)!r}), {RUN!r}, False): pass"
     with open_answers(path, RUN, False) as answers:
         answers.write(line(1))
@@ -129,7 +129,7 @@ def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-from modelkiln.answers import open_answers
+from modelkiln.batch.answers import open_answers
 resource.setrlimit(resource.RLIMIT_FSIZE, (250, resource.RLIM_INFINITY))
 with open_answers(Path(sys.argv[1]), {}, False) as answers:
     for number in range(100):

@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 import modelkiln
 from modelkiln import ModelkilnError
 from modelkiln.golden import read_samples
-from modelkiln.highlight import mark, print_highlighted
+from modelkiln.keywords.highlight import mark, print_highlighted
 
 TEXT = read_samples()[0].text
 DOC = "The new tram line opens on Friday; the tram is red. Tram line 2 opens 中文 next."

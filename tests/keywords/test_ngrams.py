@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 
 from modelkiln import ModelkilnError
 from modelkiln.golden import read_samples
-from modelkiln.ngrams import ask_vectorizer, find_candidates
+from modelkiln.keywords.ngrams import ask_vectorizer, find_candidates
 
 TEXTS = [sample.text for sample in read_samples()]
 # Words that stand in for each other in every way that matters: stop words, capitals, one letter, digits, no ASCII.

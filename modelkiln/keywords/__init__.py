@@ -1,0 +1,1 @@
+"""Keyword extraction over two encoders: find a document's phrases, encode them, rank them; as KeyBERT does it."""
