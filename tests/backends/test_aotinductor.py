@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -73,9 +74,7 @@ def test_missing_compiler_is_one_line(
     for name, value in broken.items():
         monkeypatch.setenv(name, value)
     name = os.environ["CXX"] or "g++"
-    with pytest.raises(
-        ModelkilnError, match=rf"needs a C\+\+ compiler, and '{name}' was not found".replace("g++", r"g\+\+")
-    ):
+    with pytest.raises(ModelkilnError, match=re.escape(f"needs a C++ compiler, and '{name}' was not found")):
         compile_for("aotinductor", tiny_source, tmp_path / "compiled", 48)
     assert not (tmp_path / "compiled").exists()
 
