@@ -13,7 +13,7 @@ import pytest
 
 import modelkiln
 from modelkiln import ModelkilnError
-from modelkiln.artifact import MANIFEST, read_manifest, verify
+from modelkiln.artifact import MANIFEST, graph_digest, read_manifest, verify
 from modelkiln.files import relative_files
 
 
@@ -43,6 +43,7 @@ def test_manifest_says_what_it_is(tiny_artifact: Path) -> None:
     assert manifest.source["model"] == "tiny"
     assert len(manifest.source["revision"]) == 64
     assert manifest.toolchain["torch"] == "2.13.0"
+    assert manifest.machine is None  # TorchScript runs wherever torch runs
     assert set(manifest.files) == {"graphs/encoder.pt", "tokenizer.json", "task/stop_words.json"}
 
 
@@ -58,6 +59,14 @@ def test_no_file_names_a_folder_of_the_machine_that_compiled_it(tiny_artifact: P
         data = (tiny_artifact / name).read_bytes()
         for folder in ("site-packages", sys.prefix, str(Path(modelkiln.__file__).parents[1]), str(tiny_source.parent)):
             assert folder.encode() not in data, f"{name} names {folder}"
+
+
+def test_digest_of_a_graph_covers_what_lies_beside_it_and_nothing_else() -> None:
+    files = {"graphs/encoder.xml": "1", "graphs/encoder.bin": "2", "tokenizer.json": "3"}
+    digest = graph_digest("graphs/encoder.xml", files)
+    assert digest == graph_digest("graphs/encoder.xml", {**files, "tokenizer.json": "4"})
+    assert digest != graph_digest("graphs/encoder.xml", {**files, "graphs/encoder.bin": "4"})
+    assert digest != graph_digest("graphs/encoder.xml", {**files, "graphs/encoder.xml": "4"})
 
 
 def test_one_flipped_byte_in_any_file_is_found(copy: Path) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import modelkiln
 from modelkiln import ModelkilnError, machine
+from modelkiln.artifact import read_manifest, seal
 from modelkiln.machine import Machine, check, this_machine
 
 
@@ -36,3 +42,24 @@ def test_all_that_is_lacking_is_named() -> None:
     needed = Machine(here.system, here.architecture, ("none_such", "nor_such"))
     with pytest.raises(ModelkilnError, match=r"^the graph is machine code .* has no none_such, nor_such; compile it"):
         check(needed, "the graph")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": "s390x"}, "machine code for {0} on s390x, and this machine is {0} on {1}; compile it"),
+        ({"system": "plan9"}, "machine code for plan9 on {1}, and this machine is {0} on {1}; compile it"),
+        ({"instructions": ("none_such",)}, "{0} on {1} with none_such, and this processor has no none_such"),
+    ],
+)
+def test_artifact_for_another_machine_is_refused(
+    change: Mapping[str, Any], message: str, tiny_artifact: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_artifact, tmp_path / "copy"))
+    here = this_machine()
+    seal(folder, replace(read_manifest(folder), machine=here))
+    modelkiln.load(folder)
+    seal(folder, replace(read_manifest(folder), machine=replace(here, **change)))
+    with pytest.raises(ModelkilnError, match=message.format(here.system, here.architecture)) as raised:
+        modelkiln.load(folder)
+    assert "\n" not in str(raised.value)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import compile_for, skip_where_absent
 
-import modelkiln
 from modelkiln import ModelkilnError
-from modelkiln.artifact import read_manifest, seal
+from modelkiln.artifact import read_manifest
 from modelkiln.backends import Backend, aotinductor, load
 
 Compiled = Callable[[str, str], Path]
@@ -32,29 +30,10 @@ def test_manifest_says_what_machine_the_code_is_for(tiny_artifact_for: Compiled)
     assert "avx2" in manifest.machine.instructions
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"architecture": "aarch64"}, "machine code for linux on aarch64, and this machine is linux on x86_64"),
-        ({"system": "darwin"}, "machine code for darwin on x86_64, and this machine is linux on x86_64"),
-        ({"instructions": ("avx2", "amx_tile9")}, r"with avx2, amx_tile9, and this processor has no amx_tile9"),
-    ],
-)
-def test_code_for_another_machine_is_refused(
-    change: Mapping[str, str], message: str, tiny_artifact_for: Compiled, tmp_path: Path
-) -> None:
-    folder = Path(shutil.copytree(tiny_artifact_for("aotinductor", "fp32"), tmp_path / "copy"))
-    manifest = read_manifest(folder)
-    seal(folder, replace(manifest, machine=replace(manifest.machine, **change)))
-    with pytest.raises(ModelkilnError, match=message) as raised:
-        modelkiln.load(folder)
-    assert "\n" not in str(raised.value)
-
-
 def test_code_holds_no_path_and_no_source(tiny_artifact_for: Compiled) -> None:
     (graph,) = (tiny_artifact_for("aotinductor", "fp32") / "graphs").iterdir()
     data = graph.read_bytes()
-    for place in ("site-packages", sys.prefix, tempfile.gettempdir() + "/", ".cpp\0", "-march"):
+    for place in ("site-packages", sys.prefix, tempfile.gettempdir() + "/", "#include", "-march"):
         assert place.encode() not in data, place
 
 
@@ -73,9 +52,7 @@ def test_missing_compiler_is_one_line(
     for name, value in broken.items():
         monkeypatch.setenv(name, value)
     name = os.environ["CXX"] or "g++"
-    with pytest.raises(
-        ModelkilnError, match=rf"needs a C\+\+ compiler, and '{name}' was not found".replace("g++", r"g\+\+")
-    ):
+    with pytest.raises(ModelkilnError, match=re.escape(f"needs a C++ compiler, and '{name}' was not found")):
         compile_for("aotinductor", tiny_source, tmp_path / "compiled", 48)
     assert not (tmp_path / "compiled").exists()
 

@@ -50,9 +50,7 @@ def test_int8_is_smaller(tiny_artifact_for: Callable[[str, str], Path]) -> None:
 
 
 def test_worker_compiles_no_vocabulary_that_depends_on_its_batch(tiny_source: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        ModelkilnError, match=r"vocabulary must be null: in int8 of onnxruntime a word's vector depends"
-    ):
+    with pytest.raises(ModelkilnError, match="vocabulary must be null: in int8 of onnxruntime a word's"):
         compile_for("onnxruntime", tiny_source, tmp_path / "compiled", 48, vocabulary="word", precision="int8")
 
 
