@@ -157,7 +157,11 @@ def test_option_that_a_graph_can_not_honour_is_refused(
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("sentences", [None, b"tram", 3, ["tram", 3], [("tram", "line")], iter(["tram"])], ids=str)
+@pytest.mark.parametrize(
+    "sentences",
+    [None, b"tram", 3, ["tram", 3], [("tram", "line")], pytest.param(iter(["tram"]), id="an iterator")],
+    ids=str,
+)
 def test_what_is_not_text_is_refused(sentences: Any, ours: SentenceEncoder) -> None:
     with pytest.raises(ModelkilnError, match="expected"):
         ours.encode(sentences)

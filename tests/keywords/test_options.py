@@ -138,7 +138,7 @@ def test_vectorizer_that_is_none_is_refused(
         {},
         {"keyphrase_ngram_range": (1, 2), "stop_words": None, "min_df": 2},
         {"candidates": ["tram", "absent", "fog"]},
-        {"candidates": {"tram", "absent", "fog"}},
+        pytest.param({"candidates": {"tram", "absent", "fog"}}, id="a set of candidates"),
         {"vectorizer": CountVectorizer(analyzer="char_wb", ngram_range=(4, 4))},
     ],
     ids=str,
