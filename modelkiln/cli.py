@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from modelkiln.bench.command import bench
 from modelkiln.errors import ModelkilnError
 from modelkiln.progress import say, track
 
@@ -206,6 +207,9 @@ def where() -> None:
         f"{receipt['registry']}:{receipt['name']}@{receipt['alias']}, version {receipt['version']}",
     )
     _row("registry", receipt["location"])
+
+
+app.command()(bench)
 
 
 def _row(name: str, value: str) -> None:

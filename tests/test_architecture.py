@@ -21,7 +21,7 @@ LAYERS = [
     {"backends", "packed_module"},
     {"encoder"},
     {"sources", "registries", "tasks", "extractor", "worker"},
-    {"compiler", "latency", "registration", "validation"},
+    {"bench", "compiler", "latency", "registration", "validation"},
     {"checks", "cli"},
     {"stages"},
 ]

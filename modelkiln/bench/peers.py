@@ -1,0 +1,94 @@
+"""The peers that there are, by their short names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelkiln.artifact import read_manifest
+from modelkiln.bench.process import Peer
+from modelkiln.errors import ModelkilnError
+
+BASE = "keybert"
+CACHE_MB = 64
+NAMES = {
+    BASE: "KeyBERT, sentence-transformers torch",
+    "modelkiln": "modelkiln",
+    "no-table": "modelkiln, no table",
+    "warm": "modelkiln, warm",
+    "onnx": "KeyBERT, sentence-transformers ONNX",
+    "onnx-o3": "KeyBERT, sentence-transformers ONNX O3",
+    "openvino": "KeyBERT, sentence-transformers OpenVINO",
+    "pipeline": "KeyBERT, transformers pipeline",
+    "replaced": "the replaced system",
+}
+ELSEWHERE = ("onnx", "onnx-o3", "openvino")  # they run in an environment of their own
+SLOW = ("pipeline", "replaced")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The source, as sentence-transformers exports it (benchmarks/environments.py), and what can run it."""
+
+    folder: Path
+    python: str
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the peers find what they load."""
+
+    artifact: Path
+    source: Path
+    exported: Exported | None = None
+
+
+def choose(names: Sequence[str], places: Places, threads: int, slow_documents: int | None = None) -> list[Peer]:
+    """The named peers, the one that the others are compared with first."""
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        raise ModelkilnError(f"no such peer: {', '.join(unknown)}; there are: {', '.join(NAMES)}")
+    if BASE not in names:
+        raise ModelkilnError(f"the peers are compared with {BASE!r}, so it has to be among them")
+    if not (places.source / "modules.json").exists():
+        raise ModelkilnError(
+            f"{places.source}: no uncompiled model of sentence-transformers here (modules.json), which the artifact is "
+            "to be compared with; name its folder with --source, or make it with `dvc repro download`"
+        )
+    needs_export = [name for name in names if name in ELSEWHERE]
+    if needs_export and not places.exported:
+        raise ModelkilnError(
+            f"{', '.join(needs_export)}: needs an environment of its own; `make bench` makes it and measures these too"
+        )
+    return [_peer(name, places, threads, slow_documents) for name in sorted(names, key=lambda name: name != BASE)]
+
+
+def _peer(name: str, places: Places, threads: int, slow_documents: int | None) -> Peer:
+    source = str(places.source.resolve())
+    common = {"threads": threads, "max_length": read_manifest(places.artifact).encoders["document"].max_length}
+    if name in ("modelkiln", "no-table", "warm"):
+        config = {
+            "kind": "modelkiln",
+            "artifact": str(places.artifact.resolve()),
+            "table": name != "no-table",
+            "cache_mb": CACHE_MB if name == "warm" else 0,
+        }
+        files = tuple(path for path in places.artifact.iterdir() if name != "no-table" or path.name != "vocabulary")
+        return Peer(NAMES[name], {**common, **config}, files, warm=name == "warm")
+    weights = tuple(places.source.glob("*.safetensors")) + tuple(places.source.glob("tokenizer.json"))
+    if name in ELSEWHERE and places.exported:
+        folder = places.exported.folder
+        file = {"onnx": "onnx/model.onnx", "onnx-o3": "onnx/model_O3.onnx", "openvino": "openvino"}[name]
+        config = {
+            "kind": "sentence-transformers",
+            "backend": "openvino" if name == "openvino" else "onnx",
+            "file": file,
+            "source": str(folder.resolve()),
+        }
+        return Peer(
+            NAMES[name], {**common, **config}, (folder / file, folder / "tokenizer.json"), places.exported.python
+        )
+    kind = {BASE: "sentence-transformers", "pipeline": "transformers", "replaced": "replaced"}[name]
+    config = {"kind": kind, "backend": "torch", "source": source}
+    return Peer(NAMES[name], {**common, **config}, weights, documents=slow_documents if name in SLOW else None)
