@@ -31,7 +31,7 @@ def bench(
 ) -> None:
     """Compare an artifact with KeyBERT over its uncompiled model: speed, memory, answers. Prints tables in Markdown.
 
-    The peers run in processes of their own and in turns. `modelkiln` is measured cold, remembering nothing between calls.
+    The peers run in processes of their own and in turns. modelkiln is measured cold: nothing kept between calls.
 
     Example: `modelkiln bench artifacts/compiled --documents texts.jsonl --ngrams 1,2 --threads 1,2`
     """

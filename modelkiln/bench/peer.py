@@ -57,14 +57,18 @@ def main() -> None:
 
 def load_modelkiln(config: dict[str, Any]) -> tuple[Extract, bool]:
     """modelkiln; with `cache_mb` (0: nothing is remembered between calls), and with its compiled vocabulary or not."""
-    import modelkiln
-
-    cache = {"cache_mb": config["cache_mb"]} if "cache_mb" in inspect.signature(modelkiln.load).parameters else {}
-    extractor = modelkiln.load(config["artifact"], threads=config["threads"], **cache)
+    extractor, remembers = load_extractor(config["artifact"], config["threads"], config["cache_mb"])
     if not config["table"]:
         extractor.word.vocabulary = None
-    remembers = bool(cache) and config["cache_mb"] > 0
     return lambda docs, ngrams: extractor.extract_keywords(docs, keyphrase_ngram_range=ngrams), remembers
+
+
+def load_extractor(artifact: str, threads: int, cache_mb: int) -> tuple[Any, bool]:
+    """An extractor, and whether it remembers what it met: not every version of modelkiln does."""
+    import modelkiln
+
+    options = {"cache_mb": cache_mb} if "cache_mb" in inspect.signature(modelkiln.load).parameters else {}
+    return modelkiln.load(artifact, threads=threads, **options), bool(options) and cache_mb > 0
 
 
 def load_sentence_transformers(config: dict[str, Any]) -> tuple[Extract, bool]:
@@ -114,26 +118,35 @@ def load_replaced(config: dict[str, Any]) -> tuple[Extract, bool]:
     import torch
     from keybert import KeyBERT
     from keybert.backend import BaseEmbedder
-    from transformers import AutoModel, AutoTokenizer, pipeline
+    from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, pipeline
 
     torch.set_num_threads(config["threads"])
     tokenizer = AutoTokenizer.from_pretrained(config["source"])
     model = AutoModel.from_pretrained(config["source"]).eval()
+    shell = AutoConfig.from_pretrained(config["source"], attn_implementation="eager")  # of a model without layers
     longest = min(DOCUMENT_LENGTH, model.config.max_position_embeddings)
 
-    class Traced(type(model)):  # type: ignore[misc] # a pipeline wants a model of transformers
-        def forward(self, input_ids: Any, attention_mask: Any, **ignored: Any) -> Any:  # noqa: ARG002
-            return self.graph(input_ids, attention_mask)
+    class Hidden(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, ids: Any, mask: Any) -> Any:
+            return self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+
+    class Traced(PreTrainedModel):  # type: ignore[misc] # a pipeline takes nothing else
+        def __init__(self, graph: Any) -> None:
+            super().__init__(shell)
+            self.graph = graph
+
+        def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any = None) -> Any:  # noqa: ARG002
+            return (self.graph(input_ids, attention_mask),)
 
     def trace(length: int) -> Any:
         example = torch.ones(1, length, dtype=torch.int64)
         with torch.no_grad():
-            graph: Any = torch.jit.trace(  # type: ignore[no-untyped-call]
-                lambda ids, mask: (model(input_ids=ids, attention_mask=mask).last_hidden_state,), (example, example)
-            )
-        traced = Traced(model.config).eval()
-        traced.graph = graph
-        return pipeline("feature-extraction", model=traced, tokenizer=tokenizer, device="cpu")
+            graph: Any = torch.jit.trace(Hidden().eval(), (example, example))  # type: ignore[no-untyped-call]
+        return pipeline("feature-extraction", model=Traced(graph).eval(), tokenizer=tokenizer, device="cpu")
 
     pipelines = {length: trace(length) for length in (min(WORD_LENGTH, longest), longest)}
     shorter, longer = min(pipelines), max(pipelines)

@@ -18,12 +18,11 @@ NAMES = {
     "no-table": "modelkiln, no table",
     "warm": "modelkiln, warm",
     "onnx": "KeyBERT, sentence-transformers ONNX",
-    "onnx-o3": "KeyBERT, sentence-transformers ONNX O3",
     "openvino": "KeyBERT, sentence-transformers OpenVINO",
     "pipeline": "KeyBERT, transformers pipeline",
     "replaced": "the replaced system",
 }
-ELSEWHERE = ("onnx", "onnx-o3", "openvino")  # they run in an environment of their own
+ELSEWHERE = ("onnx", "openvino")  # they run in an environment of their own
 SLOW = ("pipeline", "replaced")
 
 
@@ -79,7 +78,7 @@ def _peer(name: str, places: Places, threads: int, slow_documents: int | None) -
     weights = tuple(places.source.glob("*.safetensors")) + tuple(places.source.glob("tokenizer.json"))
     if name in ELSEWHERE and places.exported:
         folder = places.exported.folder
-        file = {"onnx": "onnx/model.onnx", "onnx-o3": "onnx/model_O3.onnx", "openvino": "openvino"}[name]
+        file = {"onnx": "onnx/model.onnx", "openvino": "openvino"}[name]
         config = {
             "kind": "sentence-transformers",
             "backend": "openvino" if name == "openvino" else "onnx",
