@@ -19,7 +19,7 @@ def bench(
     documents: Annotated[
         Path | None, typer.Option(help="JSONL with `id` and `text`; by default the golden samples.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="Measure so many documents, the last ones, at the most.")] = 48,
+    limit: Annotated[int, typer.Option(help="Measure so many documents, the last ones, at the most.", min=1)] = 48,
     peers: Annotated[str, typer.Option(help="What to compare, by name.")] = "keybert,modelkiln",
     ngrams: Annotated[
         list[str] | None, typer.Option(help="The least and the most words in a keyword; repeat it.")
@@ -37,16 +37,17 @@ def bench(
     """
     from modelkiln.bench.engine import Request, run
     from modelkiln.bench.machine import facts
+    from modelkiln.bench.measure import Scenario
     from modelkiln.bench.peers import BASE, NAMES, Places
     from modelkiln.bench.table import speed_table, start_table
     from modelkiln.files import to_json, write_text
     from modelkiln.registries import folder_of
 
+    pairs = [_pair(each) for each in ngrams or ["1,1"]]
+    calls = _numbers("--in-a-call", in_a_call)
     request = Request(
-        peers=tuple(peers.split(",")),
-        ngrams=tuple(_pair(each) for each in ngrams or ["1,1"]),
-        in_a_call=_numbers("--in-a-call", in_a_call),
-        threads=_numbers("--threads", threads),
+        peers=tuple((name, number) for number in _numbers("--threads", threads) for name in peers.split(",")),
+        scenarios=tuple(Scenario(pair, count) for pair in pairs for count in calls),
         documents=documents,
         limit=limit,
         rounds=rounds,
@@ -55,7 +56,8 @@ def bench(
     if output:
         write_text(output, to_json(report.as_json()))
     machine = facts()
-    print(f"{machine['processor']}, {machine['cores']} cores; {report.texts} documents, in turns, {rounds} rounds\n")
+    print(f"{machine['processor']}, {machine['cores']} cores; {rounds} rounds, the peers in turns; ", end="")
+    print(f"every text cut at {report.max_length} tokens\n")
     print(speed_table(report.figures, NAMES[BASE]), end="\n\n")
     print(start_table(report.results.starts, NAMES[BASE]))
     for peer, reason in report.results.failed.items():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from modelkiln.bench import machine
 from modelkiln.bench.figures import Figure, figures
 from modelkiln.bench.measure import Plan, Results, Scenario, measure
-from modelkiln.bench.peers import BASE, NAMES, Places, choose
+from modelkiln.bench.peers import BASE, NAMES, Limits, Places, choose
 from modelkiln.errors import ModelkilnError
 from modelkiln.golden import read_samples
 
@@ -18,15 +18,13 @@ from modelkiln.golden import read_samples
 class Request:
     """What to measure."""
 
-    peers: tuple[str, ...]  # short names
-    ngrams: tuple[tuple[int, int], ...] = ((1, 1),)
-    in_a_call: tuple[int, ...] = (1, 12)  # documents
-    threads: tuple[int, ...] = (1,)
+    peers: tuple[tuple[str, int], ...]  # short names, and the threads of each
+    scenarios: tuple[Scenario, ...] = (Scenario((1, 1), 1), Scenario((1, 1), 12))
     documents: Path | None = None  # None: the golden samples
-    limit: int = 48  # documents that are measured: the last ones
+    limit: int = 48  # documents that are measured, the last ones; or as many as there are in a call
     rounds: int = 3
     starts: int = 3
-    slow_documents: int | None = None  # a limit for the slow peers
+    slow: Limits = field(default_factory=Limits)  # for the slow peers
 
 
 @dataclass(frozen=True)
@@ -54,21 +52,17 @@ class Report:
 
 
 def run(request: Request, places: Places) -> Report:
-    """Measures what is asked for, one number of threads after the other.
+    """Measures what is asked for, all peers in turns.
 
     Raises:
         ModelkilnError: the request can't be met, or none of the peers could be measured.
     """
     texts = tuple(sample.text for sample in read_samples(request.documents))
-    results = Results()
-    max_length = 0
-    scenarios = tuple(Scenario(ngrams, count) for ngrams in request.ngrams for count in request.in_a_call)
-    for threads in request.threads:
-        peers = tuple(choose(request.peers, places, threads, request.slow_documents))
-        max_length = peers[0].config["max_length"]
-        plan = Plan(peers, scenarios, texts, min(request.limit, len(texts)), request.rounds, request.starts)
-        results.add(measure(plan))
+    peers = tuple(choose(request.peers, places, request.slow))
+    # Where there are fewer documents than are asked for in a call, the figure has to say how many there really were.
+    scenarios = dict.fromkeys(replace(each, in_a_call=min(each.in_a_call, len(texts))) for each in request.scenarios)
+    results = measure(Plan(peers, tuple(scenarios), texts, request.limit, request.rounds, request.starts))
     if not results.records:
         reasons = "; ".join(f"{peer}: {reason}" for peer, reason in results.failed.items())
         raise ModelkilnError(f"bench: none of the peers could be measured: {reasons}")
-    return Report(results, figures(results, NAMES[BASE]), len(texts), max_length)
+    return Report(results, figures(results, NAMES[BASE]), len(texts), peers[0].config["max_length"])

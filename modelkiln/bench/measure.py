@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -67,13 +67,6 @@ class Results:
     answers: dict[tuple[str, int, Scenario], dict[int, list[Keywords]]] = field(default_factory=dict)  # by block
     failed: dict[str, str] = field(default_factory=dict)  # peer -> why
 
-    def add(self, other: Results) -> None:
-        """Takes over what another plan's run gave."""
-        self.records += other.records
-        self.starts |= other.starts
-        self.answers |= other.answers
-        self.failed |= other.failed
-
 
 def measure(plan: Plan) -> Results:
     """Runs the plan. A peer that fails is named and left out from there on; the others go on."""
@@ -98,8 +91,8 @@ def measure(plan: Plan) -> Results:
             results.failed[f"{peer.name}, threads {peer.threads}"] = "this modelkiln remembers nothing"
             running.pop(peer).end()
         for scenario in plan.scenarios:
-            turns = list(_turns(plan, scenario, running))
-            for turn in track(turns, _name(scenario), len(turns)):
+            planned = list(turns(plan, scenario, running))
+            for turn in track(planned, _name(scenario), len(planned)):
                 if turn.peer in running:
                     attempt(turn.peer, _take, turn, running[turn.peer], results)
     finally:
@@ -109,7 +102,9 @@ def measure(plan: Plan) -> Results:
 
 
 @dataclass(frozen=True)
-class _Turn:
+class Turn:
+    """One block of documents, to be done by one peer."""
+
     peer: Peer
     scenario: Scenario
     round: int
@@ -119,7 +114,9 @@ class _Turn:
     met: int
 
 
-def _turns(plan: Plan, scenario: Scenario, peers: dict[Peer, Process]) -> Iterator[_Turn]:
+def turns(plan: Plan, scenario: Scenario, peers: Iterable[Peer]) -> Iterator[Turn]:
+    """Who does which documents, one after the other: each block is done by all peers before the next one is begun."""
+    peers = list(peers)
     count = min(len(plan.texts), max(plan.documents, scenario.in_a_call))
     measured = plan.texts[-count:]
     earlier = plan.texts[:-count][-MAX_BEFORE:]
@@ -128,7 +125,7 @@ def _turns(plan: Plan, scenario: Scenario, peers: dict[Peer, Process]) -> Iterat
     warm_up = [*earlier, *(text for block in blocks[:half] for text in block)]
     for number in range(plan.rounds):
         for index, block in enumerate(blocks):
-            for peer in list(peers):
+            for peer in [peer for peer in peers if peer.rounds is None or number < peer.rounds]:
                 done = sum(map(len, blocks[:index]))
                 if peer.warm and (index < half or half == 0 or scenario.in_a_call > 1):
                     continue
@@ -136,7 +133,7 @@ def _turns(plan: Plan, scenario: Scenario, peers: dict[Peer, Process]) -> Iterat
                     continue
                 before = warm_up if peer.warm and index == half else None
                 met = len(warm_up) + done - sum(map(len, blocks[:half])) if peer.warm else -1
-                yield _Turn(peer, scenario, number, index, block, before, met)
+                yield Turn(peer, scenario, number, index, block, before, met)
 
 
 def split(texts: Sequence[str], in_a_call: int) -> list[Sequence[str]]:
@@ -163,7 +160,7 @@ def _start(peer: Peer, text: str, running: dict[Peer, Process], results: Results
     entry["first_peak_mb"] = process.first_peak_mb
 
 
-def _take(turn: _Turn, process: Process, results: Results) -> None:
+def _take(turn: Turn, process: Process, results: Results) -> None:
     scenario, peer = turn.scenario, turn.peer
     if turn.before is not None:
         process.ask({"op": "fresh"})

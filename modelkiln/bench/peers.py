@@ -43,12 +43,21 @@ class Places:
     exported: Exported | None = None
 
 
-def choose(names: Sequence[str], places: Places, threads: int, slow_documents: int | None = None) -> list[Peer]:
-    """The named peers, the one that the others are compared with first."""
+@dataclass(frozen=True)
+class Limits:
+    """How much of the work a slow peer does: the figures compare it on what it did."""
+
+    documents: int | None = None
+    rounds: int | None = None
+
+
+def choose(wanted: Sequence[tuple[str, int]], places: Places, slow: Limits) -> list[Peer]:
+    """The peers of these names and threads, the one that the others are compared with first."""
+    names = list(dict.fromkeys(name for name, _ in wanted))
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise ModelkilnError(f"no such peer: {', '.join(unknown)}; there are: {', '.join(NAMES)}")
-    if BASE not in names:
+    if not all((BASE, threads) in wanted for _, threads in wanted):
         raise ModelkilnError(f"the peers are compared with {BASE!r}, so it has to be among them")
     if not (places.source / "modules.json").exists():
         raise ModelkilnError(
@@ -60,10 +69,11 @@ def choose(names: Sequence[str], places: Places, threads: int, slow_documents: i
         raise ModelkilnError(
             f"{', '.join(needs_export)}: needs an environment of its own; `make bench` makes it and measures these too"
         )
-    return [_peer(name, places, threads, slow_documents) for name in sorted(names, key=lambda name: name != BASE)]
+    ordered = sorted(wanted, key=lambda each: each[0] != BASE)
+    return [_peer(name, places, threads, slow if name in SLOW else Limits()) for name, threads in ordered]
 
 
-def _peer(name: str, places: Places, threads: int, slow_documents: int | None) -> Peer:
+def _peer(name: str, places: Places, threads: int, limits: Limits) -> Peer:
     source = str(places.source.resolve())
     common = {"threads": threads, "max_length": read_manifest(places.artifact).encoders["document"].max_length}
     if name in ("modelkiln", "no-table", "warm"):
@@ -90,4 +100,4 @@ def _peer(name: str, places: Places, threads: int, slow_documents: int | None) -
         )
     kind = {BASE: "sentence-transformers", "pipeline": "transformers", "replaced": "replaced"}[name]
     config = {"kind": kind, "backend": "torch", "source": source}
-    return Peer(NAMES[name], {**common, **config}, weights, documents=slow_documents if name in SLOW else None)
+    return Peer(NAMES[name], {**common, **config}, weights, documents=limits.documents, rounds=limits.rounds)

@@ -33,6 +33,7 @@ class Peer:
     files: tuple[Path, ...] = ()  # what it loads, for their size
     python: str = sys.executable
     documents: int | None = None  # measure it on the first so many only, because it is slow
+    rounds: int | None = None  # and in the first so many rounds only
     warm: bool = False  # measure it on the second half of the documents, after the first half
 
     @property

@@ -20,7 +20,7 @@ def speed_table(figures: Iterable[Figure], base: str) -> str:
         times = "" if f.ratio is None else f"{f.ratio:.2f}"
         rows.append([f"({least},{most})", f.in_a_call, f.threads, peer, *speed, times, _number(f.peak_mb), same])
     head = ["n-grams", "in a call", "threads", "peer", "documents", "documents/s", "p50 ms", "p95 ms"]
-    return _markdown([*head, f"times {base}", "peak MB", "same keywords"], rows)
+    return markdown([*head, f"times {base}", "peak MB", "same keywords"], rows)
 
 
 def start_table(starts: Mapping[tuple[str, int], Mapping[str, Any]], base: str) -> str:
@@ -36,13 +36,14 @@ def start_table(starts: Mapping[tuple[str, int], Mapping[str, Any]], base: str) 
         sizes = [f"{start['first_peak_mb']:.0f}", f"{start['files_mb']:.0f}"]
         rows.append([peer, threads, f"{first:.2f}", share, *sizes, versions])
     head = ["peer", "threads", "first keyword s", f"of {base}'s", "peak MB by then", "files MB", "versions"]
-    return _markdown(head, rows)
+    return markdown(head, rows)
+
+
+def markdown(head: list[str], rows: list[list[Any]]) -> str:
+    """A table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.0f}"
-
-
-def _markdown(head: list[str], rows: list[list[Any]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
