@@ -85,6 +85,7 @@ def _measure(part: str, options: argparse.Namespace) -> Any:
         documents=options.documents,
         limit=options.limit,
         rounds=options.rounds,
+        starts=options.starts,
         slow=Limits(options.slow_documents, options.slow_rounds),
     )
     exported = prepare(options.source) if any(name in ELSEWHERE for name, _ in peers) else None
@@ -111,6 +112,7 @@ DEFAULTS: dict[str, Any] = {
     "documents": None,
     "limit": 48,
     "rounds": 3,
+    "starts": 3,
     "slow_documents": 12,
     "slow_rounds": 2,
     "peers": ONE_THREAD,
@@ -122,6 +124,7 @@ DEFAULTS: dict[str, Any] = {
 HELP = {
     "documents": "JSONL with id and text; by default the golden samples",
     "limit": "documents that are measured, the last ones; where there are more in a call, as many as that",
+    "starts": "of each process, for the time to the first keyword",
     "slow_documents": "documents that the slow peers do, the first ones of those",
     "slow_rounds": "rounds that the slow peers take part in",
     "peers": "with one thread each",

@@ -78,6 +78,11 @@ class Process:
         reply = self.ask({"op": "extract", "texts": list(texts), "ngrams": ngrams, "together": together})
         return {**reply, "keywords": [[(keyword, score) for keyword, score in each] for each in reply["keywords"]]}
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
     def peak_mb(self) -> float:
         """The most memory that it had at a time, since its start or the last reset_peak."""
         return float(self.ask({"op": "peak"})["peak_mb"])
