@@ -18,7 +18,7 @@ PREFACE = """\
 Keyword extraction with the compiled artifact, against KeyBERT over the uncompiled model: fp32, the same texts, the same
 keywords, in one run. Every peer is a process of its own; they are asked in turns, one request at a time (A B A B), and
 the others idle. A figure is the median over the rounds, a ratio the median of the rounds' own ratios, on the documents
-that both peers did. Quote the ratios: absolute times are one machine's at one moment.
+that both peers did and with the same threads. Quote the ratios: absolute times are one machine's at one moment.
 
 - **modelkiln** is cold: it remembers nothing between calls. The compiled vocabulary counts as cold, since it ships with
   the artifact; *no table* is without it. *Warm* is with the running cache, measured on the second half of a stream
@@ -58,7 +58,7 @@ def _peers(part: dict[str, Any]) -> str:
     ]
     for key in dict.fromkeys((f.ngrams, f.in_a_call) for f in figures):
         (least, most), in_a_call = key
-        chosen = [f for f in figures if (f.ngrams, f.in_a_call) == key]
+        chosen = sorted((f for f in figures if (f.ngrams, f.in_a_call) == key), key=lambda f: f.threads)
         lines.append(f"### ({least},{most}), {in_a_call} in a call\n\n{speed_table(chosen, base)}\n")
     starts = {(each["peer"], each["threads"]): each for each in part["starts"]}
     lines.append(
@@ -77,7 +77,8 @@ def _peak(part: dict[str, Any]) -> str:
     ]
     libraries = list(dict.fromkeys(each["library"] for each in part["products"]))
     flop = part["mflop_per_token"]
-    profile = [[kind, f"{100 * share:.1f}%"] for kind, share in part["profile"].items() if share >= 0.002]
+    shares = sorted(part["profile"].items(), key=lambda each: -each[1])
+    profile = [[kind, f"{100 * share:.1f}%"] for kind, share in shares if share >= 0.002]
     return (
         f"## The encoder and the machine's matrix products\n\n{_facts(part)} {part['documents']} documents "
         f"of {part['tokens']} tokens in a call, {part['threads']} thread, {part['rounds']} rounds, all in turns.\n\n"

@@ -1,7 +1,7 @@
 """Many documents through `modelkiln extract`, from a file: is the memory constant, and the cost of a document?
 
-The documents are windows of WORDS words, one word apart, over the words of the given texts: all different, and short,
-so that 100,000 of them take minutes.
+The documents are windows of WORDS words, one word apart, over the words of the given texts: different, all of one length,
+and short, so that 100,000 of them take minutes.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def _verdict(samples: Sequence[dict[str, Any]]) -> dict[str, float]:
 def _write(path: Path, words: Sequence[str], documents: int) -> None:
     with path.open("w", encoding="utf-8") as file:
         for number in range(documents):
-            # Once round, every window takes a word more, so that no two documents are the same.
-            turn, start = divmod(number, max(1, len(words) - WORDS))
-            text = " ".join(words[start : start + WORDS + turn])
+            # Once round, every second word, then every third, and so on: other documents, as long as before.
+            turn, start = divmod(number, len(words))
+            text = " ".join(words[(start + place * (turn + 1)) % len(words)] for place in range(WORDS))
             file.write(json.dumps({"id": str(number), "text": text}) + "\n")
 
 

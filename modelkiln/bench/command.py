@@ -27,6 +27,7 @@ def bench(
     in_a_call: Annotated[str, typer.Option(help="Documents in a call.")] = "1,12",
     threads: Annotated[str, typer.Option(help="Threads for each peer.")] = "1",
     rounds: Annotated[int, typer.Option(help="How often each document is measured.", min=1)] = 3,
+    starts: Annotated[int, typer.Option(help="How often each process is started.", min=1)] = 3,
     output: Annotated[Path | None, typer.Option(help="Write the figures here too, as JSON.")] = None,
 ) -> None:
     """Compare an artifact with KeyBERT over its uncompiled model: speed, memory, answers. Prints tables in Markdown.
@@ -51,6 +52,7 @@ def bench(
         documents=documents,
         limit=limit,
         rounds=rounds,
+        starts=starts,
     )
     report = run(request, Places(folder_of(artifact), source))
     if output:

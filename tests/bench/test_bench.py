@@ -26,6 +26,7 @@ def test_table_and_json_say_what_was_measured(
     done = modelkiln_command(
         *("bench", table_artifact, "--source", tiny_source, "--documents", documents, "--output", "figures.json"),
         *("--peers", "keybert,modelkiln", "--ngrams", "1,1", "--ngrams", "1,2", "--in-a-call", "1,3", "--rounds", "2"),
+        *("--starts", "1"),
     )
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "figures.json").read_text())
@@ -58,7 +59,7 @@ def test_another_model_s_keywords_are_not_called_the_same(
     other = build_tiny_model(tmp_path / "other", seed=1)
     done = modelkiln_command(
         *("bench", table_artifact, "--source", other, "--documents", documents, "--output", "figures.json"),
-        *("--in-a-call", "1", "--rounds", "1"),
+        *("--in-a-call", "1", "--rounds", "1", "--starts", "1"),
     )
     assert done.returncode == 0, done.stderr
     (figure,) = [f for f in json.loads((tmp_path / "figures.json").read_text())["figures"] if f["peer"] == "modelkiln"]
