@@ -1,6 +1,6 @@
 """Many documents through `modelkiln extract`, from a file: is the memory constant, and the cost of a document?
 
-The documents are windows of WORDS words, one word apart, over the words of the given texts: different, all of one length,
+The documents are windows of WORDS words, one word apart, over the words of the given texts: different, of one length,
 and short, so that 100,000 of them take minutes.
 """
 
