@@ -17,7 +17,13 @@ __all__ = ["ModelkilnError", "load"]
 __version__ = "0.1.0"
 
 
-def load(ref: str | Path, *, threads: int | None = None) -> Any:
+def load(
+    ref: str | Path,
+    *,
+    threads: int | None = None,
+    cache_mb: float = 64,
+    phrase_cache: str | Path | None = None,
+) -> Any:
     """The predictor of an artifact; for keywords a modelkiln.extractor.KeywordExtractor.
 
     Load in each process: a forked child can't use what its parent loaded: torch's threads don't survive a fork.
@@ -26,14 +32,22 @@ def load(ref: str | Path, *, threads: int | None = None) -> Any:
         ref: An artifact's folder; or a registered version, as `mlflow:NAME@ALIAS` or `mlflow:NAME/VERSION`, which is
             fetched once and kept in the cache folder (see modelkiln.env).
         threads: To run one call of a graph on; None: the backend's own choice, as a rule all cores.
+        cache_mb: Megabytes for the vectors of phrases that this process has met; the least recently used give way. 0:
+            none are kept. No answer depends on it.
+        phrase_cache: A file that keeps them for other processes too, now and later; it is begun if it does not exist.
 
     Raises:
         ModelkilnError: no such artifact or version, or one that is not as it was compiled. It is not loaded then.
     """
     from modelkiln import artifact, env, registries, tasks
-    from modelkiln.encoder import load_encoders
+    from modelkiln.encoder import keep_vectors, load_encoders
 
+    if not 0 <= cache_mb < float("inf"):
+        raise ModelkilnError(f"cache_mb must be 0 or more, found {cache_mb!r}")
     env.keep_libraries_quiet()
     folder = registries.folder_of(str(ref))
     manifest = artifact.verify(folder)
-    return tasks.load(manifest.task).build(load_encoders(folder, manifest, threads), folder)
+    task = tasks.load(manifest.task)
+    encoders = load_encoders(folder, manifest, threads)
+    keep_vectors({name: encoders[name] for name in task.RECURRING}, manifest, cache_mb, phrase_cache)
+    return task.build(encoders, folder)

@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import is_inside, read_json, relative_files, sha256, to_json, write_text
+from modelkiln.machine import Machine
 
-FORMAT = 2  # raised when an older modelkiln could misread what a newer one wrote
+FORMAT = 3  # raised when an older modelkiln could misread what a newer one wrote
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
 
@@ -59,6 +61,7 @@ class Manifest:
     pad_id: int  # the token id that fills a batch up
     source: dict[str, Any]  # revision.json of the uncompiled model, less its file list
     toolchain: dict[str, str]  # versions of what compiled it
+    machine: Machine | None  # what its graphs need of the machine, where they are machine code
     files: dict[str, File]
     digest: str = ""
 
@@ -69,6 +72,19 @@ def content_digest(manifest: Manifest) -> str:
     del data["digest"]
     canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def graph_digest(graph: str, digests: Mapping[str, str]) -> str:
+    """The hex sha256 of a graph with all that lies beside it, such as weights in a file of their own.
+
+    Args:
+        graph: Its path in the artifact.
+        digests: The sha256 of the artifact's files, or of its graphs' at the least.
+    """
+    folder = PurePosixPath(graph).parent
+    beside = sorted(name for name in digests if PurePosixPath(name).parent == folder)
+    lines = [f"{digests[name]}  {name}\n" for name in beside]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
@@ -136,7 +152,16 @@ def verify(folder: Path, expected_digest: str | None = None) -> Manifest:
     return manifest
 
 
+def encoder_digest(manifest: Manifest, name: str) -> str:
+    """The hex sha256 of all that an encoder's vectors depend on; encoders that share it give the same vectors."""
+    spec = manifest.encoders[name]
+    digests = {path: file.sha256 for path, file in manifest.files.items()}
+    parts = f"{graph_digest(spec.graph, digests)} {digests[TOKENIZER]} {spec.max_length}"
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
 def _manifest(data: dict[str, Any]) -> Manifest:
+    machine = data["machine"]
     unknown = set(data) - {field.name for field in fields(Manifest)}
     if unknown:
         raise ValueError(f"unknown keys {sorted(unknown)}")
@@ -145,5 +170,6 @@ def _manifest(data: dict[str, Any]) -> Manifest:
             **data,
             "encoders": {name: EncoderSpec(**spec) for name, spec in data["encoders"].items()},
             "files": {name: File(**file) for name, file in data["files"].items()},
+            "machine": machine and Machine(**{**machine, "instructions": tuple(machine["instructions"])}),
         }
     )

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from modelkiln import artifact, env, tasks, toolchain
+from modelkiln import artifact, env, plugins, tasks, toolchain
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import read_json, staged_folder, to_json, write_text
 from modelkiln.params import Compile, options
@@ -53,6 +53,7 @@ def compile_artifact(source: Path, dest: Path, params: Compile, versions: dict[s
             pad_id=reply["pad_id"],
             source={key: value for key, value in revision.items() if key != "files"},
             toolchain=versions,
+            machine=plugins.load("backends", params.backend).MACHINE,
             files={},
         )
         return artifact.seal(folder, manifest)
@@ -69,9 +70,11 @@ def _work(
             "reply": str(reply),
             "backend": params.backend,
             "options": backend_options,
+            "precision": params.precision,
             "max_batch": params.max_batch,
             "encoders": {name: envelope.max_length for name, envelope in params.encoders.items()},
             "vocabulary": params.vocabulary,
+            "words": str(Path(params.words).resolve()) if params.words else None,
             "toolchain": versions,
         }
         write_text(request, to_json(asked))

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelkiln import backends, layouts
-from modelkiln.artifact import TOKENIZER, EncoderSpec, Manifest
+from modelkiln import backends, layouts, machine
+from modelkiln.artifact import TOKENIZER, EncoderSpec, Manifest, encoder_digest, graph_digest
 from modelkiln.backends import Run
+from modelkiln.cache import VectorCache
 from modelkiln.errors import ModelkilnError
+from modelkiln.phrase_store import PhraseStore
 from modelkiln.vocabulary import Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
@@ -33,13 +35,18 @@ class Encoder:
         pad_id: int,
         vocabulary: Vocabulary | None = None,
     ) -> None:
-        """Takes ownership of `tokenizer`, whose truncation it sets. `vocabulary`: vectors that are known already."""
+        """Takes ownership of `tokenizer`, whose truncation it sets. `vocabulary`: vectors that are known already.
+
+        Vectors are then looked up in `vocabulary`, `cache` and `store`, in this order, and kept in the last two.
+        """
         self._run = run
         self._tokenizer = tokenizer
         self._tokenizer.enable_truncation(spec.max_length)
         self._tokenizer.no_padding()
         self._pad_id = pad_id
         self.vocabulary = vocabulary
+        self.cache: VectorCache | None = None
+        self.store: PhraseStore | None = None
         self.spec = spec
         self.dimension = dimension
 
@@ -64,26 +71,48 @@ class Encoder:
 
 def encode_together(jobs: Sequence[tuple[Encoder, Sequence[str]]]) -> list[Vectors]:
     """Encoder.encode of several encoders; where they share a graph, in calls that they share."""
-    vectors = []
-    waiting: dict[int, list[tuple[Encoder, list[list[int]], Vectors, NDArray[np.intp]]]] = {}
-    for encoder, texts in jobs:
-        clean = [_clean(index, text) for index, text in enumerate(texts)]
-        found = np.zeros((len(clean), encoder.dimension), dtype=np.float32)  # what a text without a token keeps
-        missing = encoder.vocabulary.fill(clean, found) if encoder.vocabulary else list(range(len(clean)))
-        encodings = encoder._tokenizer.encode_batch([clean[index] for index in missing])
-        missing = [index for index, encoding in zip(missing, encodings, strict=True) if encoding.ids]
-        rows = [encoding.ids for encoding in encodings if encoding.ids]
-        waiting.setdefault(id(encoder._run), []).append((encoder, rows, found, np.array(missing, dtype=np.intp)))
-        vectors.append(found)
-    for group in waiting.values():
-        first = group[0][0]
-        owner = [(found, index) for _, _, found, missing in group for index in missing]
-        rows = [row for _, each, _, _ in group for row in each]
+    asked = [_Job(encoder, texts) for encoder, texts in jobs]
+    sharing: dict[int, list[_Job]] = {}
+    for job in asked:
+        sharing.setdefault(id(job.encoder._run), []).append(job)
+    for group in sharing.values():
+        first = group[0].encoder
+        owner = [(job, index) for job in group for index in job.missing]
+        rows = [row for job in group for row in job.rows]
         for indices, inputs in layouts.batches(first.spec.layout, rows, first.spec.max_batch, first._pad_id):
             for index, vector in zip(indices, first._run(*inputs), strict=False):
-                found, place = owner[index]
-                found[place] = vector
-    return vectors
+                job, place = owner[index]
+                job.vectors[place] = vector
+    for job in asked:
+        job.keep()
+    return [job.vectors for job in asked]
+
+
+class _Job:
+    """Texts for an encoder: what is known of their vectors, and the token ids of the others."""
+
+    def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
+        self.encoder = encoder
+        self.texts = [_clean(index, text) for index, text in enumerate(texts)]
+        self.vectors = np.zeros((len(self.texts), encoder.dimension), dtype=np.float32)  # a text without a token's
+        missing = list(range(len(self.texts)))
+        if encoder.vocabulary is not None:
+            missing = encoder.vocabulary.fill(self.texts, self.vectors, missing)
+        self._new_to_cache = missing
+        if encoder.cache is not None:
+            self._new_to_cache = encoder.cache.fill(self.texts, self.vectors, missing)
+        self._new = self._new_to_cache
+        if encoder.store is not None:
+            self._new = encoder.store.fill(self.texts, self.vectors, self._new)
+        encodings = encoder._tokenizer.encode_batch([self.texts[index] for index in self._new])
+        self.missing = [index for index, encoding in zip(self._new, encodings, strict=True) if encoding.ids]
+        self.rows = [encoding.ids for encoding in encodings if encoding.ids]
+
+    def keep(self) -> None:
+        """Remembers what the cache and the store did not know."""
+        for keeper, new in ((self.encoder.cache, self._new_to_cache), (self.encoder.store, self._new)):
+            if keeper is not None:
+                keeper.keep([self.texts[index] for index in new], self.vectors[new])
 
 
 def load_encoders(folder: Path, manifest: Manifest, threads: int | None = None) -> dict[str, Encoder]:
@@ -98,21 +127,46 @@ def load_encoders(folder: Path, manifest: Manifest, threads: int | None = None) 
 
     backend = backends.load(manifest.backend)
     options = backend.Options(**manifest.options)
+    batch_dependent = manifest.precision in backend.BATCH_DEPENDENT  # nothing of it may be looked up or kept
+    if manifest.machine:
+        machine.check(manifest.machine, str(folder))
     graphs: dict[str, Run] = {}
     encoders = {}
     for name, spec in manifest.encoders.items():
         if spec.layout not in layouts.AXES:
             raise ModelkilnError(f"{folder}: unknown layout {spec.layout!r}; this modelkiln knows {list(layouts.AXES)}")
         if spec.graph not in graphs:
-            graphs[spec.graph] = backend.load_graph(folder / spec.graph, options, threads)
+            graphs[spec.graph] = backend.load_graph(folder / spec.graph, options, manifest.precision, threads)
         tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
         vocabulary = None
-        if spec.vocabulary:
-            vocabulary = read_vocabulary(
-                folder / spec.vocabulary, manifest.files[spec.graph].sha256, manifest.dimension
-            )
+        if spec.vocabulary and not batch_dependent:
+            digests = {path: file.sha256 for path, file in manifest.files.items()}
+            graph = graph_digest(spec.graph, digests)
+            vocabulary = read_vocabulary(folder / spec.vocabulary, graph, manifest.dimension)
         encoders[name] = Encoder(graphs[spec.graph], tokenizer, spec, manifest.dimension, manifest.pad_id, vocabulary)
     return encoders
+
+
+def keep_vectors(
+    encoders: dict[str, Encoder], manifest: Manifest, megabytes: float, phrase_cache: str | Path | None
+) -> None:
+    """Gives these encoders of an artifact a running cache of so many megabytes, and a phrase cache in a file.
+
+    Raises:
+        ModelkilnError: a phrase cache is asked for that there can't be.
+    """
+    if manifest.precision in backends.load(manifest.backend).BATCH_DEPENDENT:
+        if phrase_cache is not None:
+            raise ModelkilnError(
+                f"phrase_cache: {manifest.backend} {manifest.precision} gives vectors that depend on what else is in a "
+                "call, so none can be kept; leave it out"
+            )
+        return
+    for name, encoder in encoders.items():
+        if megabytes:
+            encoder.cache = VectorCache(manifest.dimension, megabytes)
+        if phrase_cache is not None:
+            encoder.store = PhraseStore(Path(phrase_cache), encoder_digest(manifest, name), manifest.dimension)
 
 
 def _clean(index: int, text: object) -> str:

@@ -5,10 +5,12 @@ Read by modelkiln:
     MLFLOW_TRACKING_URI   the MLflow server: for `load`, and for upload where params.yaml names none
     HF_ENDPOINT           another Hugging Face hub than the public one
     HF_HUB_OFFLINE        1: the `hub` source refuses to run
+    CXX                   the C++ compiler of backend `aotinductor` (default: g++)
 
 Set for the libraries that we call, unless the user has: TRANSFORMERS_VERBOSITY, HF_HUB_DISABLE_TELEMETRY,
 HF_HUB_DISABLE_PROGRESS_BARS, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, MLFLOW_DISABLE_TELEMETRY; for our child processes
-HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE. The checks run without the user's PYTEST_*, which could leave some out.
+HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE; while backend `aotinductor` compiles, TORCHINDUCTOR_CACHE_DIR. The checks
+run without the user's PYTEST_*, which could leave some out.
 
 Read by the libraries that we call, and by nobody here: HF_TOKEN, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD,
 MLFLOW_TRACKING_TOKEN, AWS_*. Secrets come in this way only; they are never written into params, manifests or receipts.
@@ -17,6 +19,9 @@ MLFLOW_TRACKING_TOKEN, AWS_*. Secrets come in this way only; they are never writ
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 TRUE = {"1", "on", "true", "yes"}
@@ -43,7 +48,7 @@ def hub_is_offline() -> bool:
 
 
 def keep_libraries_quiet() -> None:
-    """Stops transformers, tokenizers and MLflow from calling home or warning about what they can't know.
+    """Stops transformers, tokenizers, MLflow and OpenVINO from calling home or warning about what they can't know.
 
     Has to run before those libraries are imported, since they read the environment then.
     """
@@ -52,6 +57,27 @@ def keep_libraries_quiet() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    # `import openvino` reports itself to Google Analytics, without asking and with no variable against it. It does
+    # without this package where there is none, and None stands for that.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
+def cxx() -> str:
+    """The name or path of the C++ compiler."""
+    return os.environ.get("CXX") or "g++"
+
+
+@contextmanager
+def inductor_cache(folder: Path) -> Iterator[None]:
+    """torch's inductor keeps what it generates in this folder, and not in one that outlives the process."""
+    before = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ["TORCHINDUCTOR_CACHE_DIR"]
+        if before is not None:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = before
 
 
 def offline_environment() -> dict[str, str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import TypedDict, Unpack, cast, overload
 
 import numpy as np
 
-from modelkiln import ranking
+from modelkiln import ranking, streaming
 from modelkiln.encoder import Encoder, Vectors, encode_together
 from modelkiln.errors import ModelkilnError
 from modelkiln.ngrams import find_candidates
@@ -113,6 +113,32 @@ class KeywordExtractor:
                     best = ranking.by_cosine(vector, vectors, top_n)
                 answers[index] = [(found.phrases[phrases[i]], round(score, 4)) for i, score in best]
         return answers[0] if isinstance(docs, str) else answers
+
+    def stream(
+        self,
+        docs: Iterable[str],
+        *,
+        at_once: int = streaming.AT_ONCE,
+        workers: int = 1,
+        **options: Unpack[KeywordOptions],
+    ) -> Generator[Keywords, None, None]:
+        """The keywords of each document, one after the other, in bounded memory: extract_keywords for any number.
+
+        What `docs` raises is raised after the keywords of all documents before it.
+
+        Args:
+            docs: The documents; read `at_once` at a time, when their keywords are asked for.
+            at_once: Documents at a time, at the most; fewer where they are long. They share the encoding of their
+                phrases, and their keywords come together: 1 where each is to be answered when it comes.
+            workers: Groups of documents at a time, each in a thread; as a rule with load(…, threads=1).
+            options: Those of extract_keywords that need no other document: not `min_df`, not a seed list for each.
+
+        Raises:
+            ModelkilnError: an option that means nothing, at once; a document that is no text, when it is reached.
+        """
+        streaming.check(docs, at_once, workers, dict(options))
+        self.extract_keywords([], **options)  # refuses what it would refuse later
+        return streaming.stream(docs, lambda group: self.extract_keywords(group, **options), at_once, workers)
 
     def _stop(self, stop_words: str | Collection[str] | None) -> frozenset[str]:
         if stop_words is None:

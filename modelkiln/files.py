@@ -60,6 +60,23 @@ def read_json(path: Path, what: str) -> Any:
         raise ModelkilnError(f"{path}: {what} is damaged: {error}") from error
 
 
+def read_lines(path: Path, what: str) -> Iterator[tuple[int, str]]:
+    """The lines of a text file, each with its number from 1; the file is read as they are asked for.
+
+    Raises:
+        ModelkilnError: the file is missing, or is not UTF-8 at a line; `what` says what the file is.
+    """
+    number = 0
+    try:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                yield number, line
+    except OSError as error:
+        raise ModelkilnError(f"{path}: can't read {what}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ModelkilnError(f"{path}: {what}: not UTF-8 after line {number}; convert it (iconv -t utf-8)") from error
+
+
 def to_json(data: Any) -> str:
     """`data` as JSON with sorted keys and a final newline: the same bytes for the same data. NaN is refused."""
     return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,7 +1,7 @@
 """A BERT-like encoder as a torch module that takes the `packed` layout (layouts.py).
 
-It runs the model's own sub-modules, with three differences that change no answer: tokens of all texts in one matrix,
-the three projections of the attention in one product, and the attention's scale inside the query's weights.
+It runs the model's own sub-modules, with two differences that change no answer: tokens of all texts in one matrix, and
+the attention's scale inside the query's weights.
 """
 
 from __future__ import annotations
@@ -47,8 +47,7 @@ def pack_module(model: Any, recipe: Recipe) -> Any:
             self.model = model
             own = [layer.attention.self for layer in model.encoder.layer]
             scale = width**-0.5
-            self.weights = [torch.cat([a.query.weight * scale, a.key.weight, a.value.weight]).detach() for a in own]
-            self.biases = [torch.cat([a.query.bias * scale, a.key.bias, a.value.bias]).detach() for a in own]
+            self.queries = [((each.query.weight * scale).detach(), (each.query.bias * scale).detach()) for each in own]
 
         def forward(self, long_ids: Any, short_ids: Any, positions: Any, gather: Any, scatter: Any) -> tuple[Any]:
             longs, length = long_ids.shape
@@ -61,10 +60,11 @@ def pack_module(model: Any, recipe: Recipe) -> Any:
             real = (gather >= 0).to(tokens.dtype)
             gather = gather.clamp(min=0)
             bias = ((1.0 - real) * NOWHERE)[:, None, None, :]
-            for layer, weight, offset in zip(self.model.encoder.layer, self.weights, self.biases, strict=True):
-                mixed = linear(tokens, weight, offset)
-                far = _attend(mixed[:split].reshape(longs, length, 3, heads, width), None)
-                near = _attend(mixed[split:][gather].reshape(*gather.shape, 3, heads, width), bias)
+            for layer, query in zip(self.model.encoder.layer, self.queries, strict=True):
+                own = layer.attention.self
+                mixed = [linear(tokens, *query), own.key(tokens), own.value(tokens)]
+                far = _attend([each[:split].reshape(longs, length, heads, width) for each in mixed], None)
+                near = _attend([each[split:][gather].reshape(*gather.shape, heads, width) for each in mixed], bias)
                 tokens = layer.attention.output(torch.cat([far, near[scatter]]), tokens)
                 tokens = layer.output(layer.intermediate(tokens), tokens)
             far = tokens[:split].reshape(longs, length, -1)
@@ -77,10 +77,11 @@ def pack_module(model: Any, recipe: Recipe) -> Any:
             return (normalize(vectors, p=2.0, dim=1) if recipe.normalize else vectors,)
 
     def _attend(mixed: Any, bias: Any) -> Any:
-        """(texts, length, 3, heads, width) -> (texts * length, heads * width); bias is added to the scores."""
-        query, key, value = mixed.permute(2, 0, 3, 1, 4).unbind(0)
-        scores = torch.matmul(query, key.transpose(-1, -2))
+        """Query, key and value (texts, length, heads, width) -> (texts * length, heads * width)."""
+        query, key, value = mixed
+        scores = torch.matmul(query.transpose(1, 2), key.permute(0, 2, 3, 1))
         scores = scores if bias is None else scores + bias
-        return torch.matmul(torch.softmax(scores, -1), value).transpose(1, 2).reshape(-1, heads * width)
+        mean = torch.matmul(torch.softmax(scores, -1), value.transpose(1, 2))
+        return mean.transpose(1, 2).reshape(-1, heads * width)
 
     return PackedModule().eval()

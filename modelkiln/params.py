@@ -47,6 +47,7 @@ class Compile:
     precision: str  # of the compiled weights and arithmetic
     max_batch: int  # texts in one call of a graph
     vocabulary: str | None = None  # the encoder whose tokenizer's whole words are encoded at compile time, or none
+    words: str | None = None  # a file of the user's own words, encoded with them: a list, or a JSONL corpus
     options: dict[str, Any] = field(default_factory=dict)  # the backend's own
 
     def __post_init__(self) -> None:
@@ -173,6 +174,11 @@ def _check_plugins(data: Mapping[str, Any], mistakes: list[str]) -> None:
             offer = plugins.suggest(str(compile_.get("precision")), backend.PRECISIONS)
             mistakes.append(
                 f"compile.precision: unknown for {compile_['backend']}: {compile_.get('precision')!r}{offer}"
+            )
+        elif compile_["precision"] in backend.BATCH_DEPENDENT and compile_.get("vocabulary") is not None:
+            mistakes.append(
+                f"compile.vocabulary: must be null, since in {compile_['precision']} of {compile_['backend']} a vector "
+                "depends on what else is in the batch"
             )
 
 

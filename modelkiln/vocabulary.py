@@ -1,7 +1,8 @@
 """The compiled vocabulary: words whose vectors were computed when the artifact was compiled.
 
 KeyBERT embeds a candidate without its document, so a word's vector depends on nothing but the word. The table holds the
-whole words of the tokenizer's own vocabulary, as the artifact's own graph encodes them:
+whole words of the tokenizer's own vocabulary, and words and phrases of the user's, as the artifact's own graph encodes
+them:
 
     words.json    the sha256 of that graph, and the words, in the order of the rows
     vectors.npy   float32 (words, dimension), mapped into memory: only the rows that are asked for are read
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,13 +21,14 @@ from typing import Any
 import numpy as np
 
 from modelkiln.errors import ModelkilnError
-from modelkiln.files import read_json, write_text
-from modelkiln.progress import track
+from modelkiln.files import read_json, read_lines, write_text
+from modelkiln.progress import say, track
 
 FOLDER = "vocabulary"
 WORDS = "words.json"
 VECTORS = "vectors.npy"
 AT_ONCE = 1024  # words, between two lines of progress
+MOST = 100_000  # words of a corpus, the most frequent: 154 MB of vectors of 384 dimensions
 WORD = re.compile(r"(?u)\w\w+")  # what CountVectorizer takes for a word (ngrams.py)
 
 
@@ -38,12 +42,20 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self._row)
 
-    def fill(self, texts: Sequence[str], vectors: Any) -> list[int]:
-        """Puts the vectors of the known texts into their rows of `vectors`; returns the indices of the others."""
-        rows = [self._row.get(text, -1) for text in texts]
-        known = [index for index, row in enumerate(rows) if row >= 0]
-        vectors[known] = self._vectors[[rows[index] for index in known]]
-        return [index for index, row in enumerate(rows) if row < 0]
+    def fill(self, texts: Sequence[str], vectors: Any, wanted: Sequence[int]) -> list[int]:
+        """Puts the vectors of those `wanted` texts that are known into their rows of `vectors`.
+
+        Args:
+            texts: The texts.
+            vectors: float32 (len(texts), dimension).
+            wanted: Indices into both.
+
+        Returns:
+            The indices of the others.
+        """
+        rows = {index: row for index in wanted if (row := self._row.get(texts[index])) is not None}
+        vectors[list(rows)] = self._vectors[list(rows.values())]
+        return [index for index in wanted if index not in rows]
 
 
 def whole_words(tokenizer: Any) -> list[str]:
@@ -60,14 +72,48 @@ def whole_words(tokenizer: Any) -> list[str]:
     return sorted(word for word in {word.lower() for word in found} if WORD.fullmatch(word))
 
 
+def own_words(path: Path) -> list[str]:
+    """The user's words and phrases as candidates have them, in lower case and with single spaces, sorted.
+
+    Args:
+        path: A list, one word or phrase a line, `#` begins a comment; or, if it ends in .jsonl, a corpus with `text` on
+            each line, of which the words are taken, the MOST frequent ones if there are more.
+
+    Raises:
+        ModelkilnError: the file can't be read, or a line of the corpus is not what it has to be.
+    """
+    counts: Counter[str] = Counter()
+    for number, line in read_lines(path, "the words"):
+        if path.suffix != ".jsonl":
+            counts[" ".join(WORD.findall(line.partition("#")[0].lower()))] += 1
+        elif line.strip():
+            try:
+                counts.update(WORD.findall(json.loads(line)["text"].lower()))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ModelkilnError(f'{path}, line {number}: expected {{"text": …}}: {error!r}') from error
+    del counts[""]
+    return sorted(sorted(counts, key=lambda word: (-counts[word], word))[:MOST])
+
+
 def write_vocabulary(folder: Path, words: Sequence[str], encode: Callable[[Sequence[str]], Any], graph: str) -> None:
-    """Writes the table of these words; `encode` gives vectors (n, dimension), `graph` is the sha256 of what runs it."""
+    """Writes the table of these words, and says its size and how long it took.
+
+    Args:
+        folder: Is made.
+        words: Each once.
+        encode: Gives vectors (n, dimension).
+        graph: The sha256 of what it runs.
+    """
+    started = time.perf_counter()
     folder.mkdir(parents=True)
     parts = [words[start : start + AT_ONCE] for start in range(0, len(words), AT_ONCE)]
     what = f"compiling the vocabulary, {AT_ONCE} words at a time"
     vectors = np.concatenate([encode(part) for part in track(parts, what, len(parts))])
     np.save(folder / VECTORS, np.ascontiguousarray(vectors, dtype=np.float32), allow_pickle=False)
     write_text(folder / WORDS, json.dumps({"graph": graph, "words": list(words)}, ensure_ascii=False) + "\n")
+    megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    seconds = time.perf_counter() - started
+    say(f"vocabulary: {len(words)} words, {megabytes:.1f} MB, {seconds:.1f} s (compile.vocabulary=null: none)")
 
 
 def read_vocabulary(folder: Path, graph: str, dimension: int) -> Vocabulary:

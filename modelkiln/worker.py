@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from modelkiln import backends, layouts, toolchain, vocabulary
-from modelkiln.artifact import TOKENIZER, EncoderSpec
+from modelkiln.artifact import TOKENIZER, EncoderSpec, graph_digest
 from modelkiln.encoder import Encoder
 from modelkiln.encoder_module import EXAMPLE_TEXTS, Recipe, load_module, load_tokenizer, read_recipe
 from modelkiln.env import keep_libraries_quiet
 from modelkiln.errors import ModelkilnError
-from modelkiln.files import sha256, to_json, write_text
+from modelkiln.files import relative_files, sha256, to_json, write_text
 from modelkiln.packed_module import can_pack, pack_module
-from modelkiln.vocabulary import whole_words, write_vocabulary
+from modelkiln.vocabulary import own_words, whole_words, write_vocabulary
 
 
 def main(arguments: list[str]) -> int:
@@ -41,8 +41,9 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     """Compiles the request's encoders and returns what the manifest has to say of them.
 
     Args:
-        request: source and folder (paths), backend, options, max_batch, encoders ({name: max_length}), vocabulary
-            (the encoder to compile one for, or None), toolchain ({library: version}, held against what is installed).
+        request: source and folder (paths), backend, options, precision, max_batch, encoders ({name: max_length}),
+            vocabulary (the encoder to compile one for, or None), toolchain ({library: version}, held against what is
+            installed).
 
     Raises:
         ModelkilnError: another toolchain, a model that can't be compiled, an envelope that the model can't fill.
@@ -52,6 +53,12 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
 
     source, folder = Path(request["source"]), Path(request["folder"])
     backend = backends.load(request["backend"])
+    options, precision = backend.Options(**request["options"]), request["precision"]
+    if request["vocabulary"] and precision in backend.BATCH_DEPENDENT:
+        raise ModelkilnError(
+            f"compile.vocabulary must be null: in {precision} of {request['backend']} a word's vector depends on what "
+            "else is in the batch, so a table would give other answers"
+        )
     recipe = read_recipe(source)
     module = load_module(source, recipe)
     _check_lengths(request["encoders"], module.model.config, recipe)
@@ -65,7 +72,7 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     # A graph of any batch and length serves all encoders. A backend with static shapes will want one graph for each.
     graph = "graphs/" + backend.GRAPH
     (folder / "graphs").mkdir()
-    backend.compile_graph(module, example, folder / graph, backend.Options(**request["options"]))
+    backend.compile_graph(module, example, folder / graph, options, precision)
     with torch.no_grad():
         dimension = int(module(*example)[0].shape[1])
     encoders = {
@@ -74,10 +81,12 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     }
     if request["vocabulary"]:
         spec = EncoderSpec(**encoders[request["vocabulary"]])
-        run = backend.load_graph(folder / graph, backend.Options(**request["options"]))
+        run = backend.load_graph(folder / graph, options, precision)
         encoder = Encoder(run, tokenizer, spec, dimension, pad_id)
-        words = whole_words(tokenizer)
-        write_vocabulary(folder / vocabulary.FOLDER, words, encoder.encode, sha256(folder / graph))
+        own = own_words(Path(request["words"])) if request["words"] else []
+        words = sorted({*whole_words(tokenizer), *own})
+        digests = {name: sha256(folder / name) for name in relative_files(folder)}
+        write_vocabulary(folder / vocabulary.FOLDER, words, encoder.encode, graph_digest(graph, digests))
         encoders[request["vocabulary"]]["vocabulary"] = vocabulary.FOLDER
     return {"encoders": encoders, "dimension": dimension, "pad_id": pad_id}
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +19,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 from imports import ROOT
 from tiny import build_tiny_model
 
-from modelkiln import sources, toolchain
+from modelkiln import ModelkilnError, backends, sources, toolchain
+from modelkiln.backends import aotinductor, openvino
 from modelkiln.compiler import compile_artifact
 from modelkiln.files import staged_folder, to_json, write_text
 from modelkiln.params import Compile, Download, Envelope
@@ -31,17 +34,41 @@ def fetch_local(folder: Path, dest: Path, name: str) -> Path:
     return dest
 
 
-BACKENDS = ["generic", "onnxruntime"]
+# Every backend in every precision that it has; what loses something stands apart.
+EXACT = [("aotinductor", "fp32"), ("generic", "fp32"), ("onnxruntime", "fp32"), ("openvino", "fp32")]
+LOSSY = [("onnxruntime", "int8"), ("openvino", "int8"), ("openvino", "bf16")]
 
 
 def compile_for(
-    backend: str, source: Path, dest: Path, max_length: int, max_batch: int = 8, vocabulary: str | None = None
+    backend: str,
+    source: Path,
+    dest: Path,
+    max_length: int,
+    max_batch: int = 8,
+    vocabulary: str | None = None,
+    words: Path | None = None,
+    precision: str = "fp32",
 ) -> Path:
     """What the compile stage does."""
     encoders = {"document": Envelope(max_length), "word": Envelope(max_length)}
-    params = Compile("keywords", encoders, backend, "fp32", max_batch, vocabulary)
+    params = Compile("keywords", encoders, backend, precision, max_batch, vocabulary, str(words) if words else None)
     compile_artifact(source, dest, params, toolchain.read([backend, "keywords"], ROOT / "toolchain.yaml"))
     return dest
+
+
+def skip_where_absent(backend: str, precision: str = "fp32") -> None:
+    """Skips the test, with the reason, where this machine lacks what the backend needs for that precision."""
+    libraries = backends.load(backend).LIBRARIES
+    absent = sorted(set(libraries) - set(toolchain.installed(libraries)))
+    if absent:
+        pytest.skip(f"{backend} needs {', '.join(absent)}")
+    try:
+        if backend == "aotinductor":
+            aotinductor.find_compiler()
+        if backend == "openvino":
+            openvino.find_core(precision)
+    except ModelkilnError as error:
+        pytest.skip(str(error))
 
 
 def compile_generic(source: Path, dest: Path, max_length: int, max_batch: int = 8) -> Path:
@@ -67,12 +94,23 @@ def tiny_artifact(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -
     return compile_generic(tiny_source, tmp_path_factory.mktemp("tiny-artifact") / "compiled", 48)
 
 
-@pytest.fixture(scope="session", params=BACKENDS)
-def each_tiny_artifact(
-    request: pytest.FixtureRequest, tiny_source: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """The tiny model, compiled for each backend in turn."""
-    return compile_for(request.param, tiny_source, tmp_path_factory.mktemp(request.param) / "compiled", 48)
+@pytest.fixture(scope="session")
+def tiny_artifact_for(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """Gives the tiny model, compiled for a backend in a precision, once; skips where this machine can't."""
+
+    @functools.cache
+    def compiled(backend: str, precision: str) -> Path:
+        skip_where_absent(backend, precision)
+        dest = tmp_path_factory.mktemp(f"{backend}-{precision}") / "compiled"
+        return compile_for(backend, tiny_source, dest, 48, precision=precision)
+
+    return compiled
+
+
+@pytest.fixture(scope="session", params=EXACT, ids="-".join)
+def each_tiny_artifact(request: pytest.FixtureRequest, tiny_artifact_for: Callable[[str, str], Path]) -> Path:
+    """The tiny model, compiled for each backend in turn, in fp32."""
+    return tiny_artifact_for(*request.param)
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from imports import ROOT
 
-import modelkiln
 from modelkiln.artifact import read_manifest
-
-TEXT = "The tram line opens on Friday. The mayor said the tram was late, but the line is long."
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
@@ -36,59 +32,6 @@ def test_help_teaches_and_is_quick(modelkiln_command: Any) -> None:
     loaded = "; print({'torch', 'mlflow', 'dvc', 'hydra', 'transformers', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script + loaded], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("set()\n")
-
-
-def test_extract_writes_a_line_of_json_for_each_document(
-    modelkiln_command: Any, tiny_artifact: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "a.txt").write_text(TEXT)
-    (tmp_path / "leer.txt").write_text("")
-    done = modelkiln_command("extract", tiny_artifact, "a.txt", "leer.txt", "--ngrams", "1,2", "--top-n", "3")
-    assert done.returncode == 0, done.stderr
-    first, second = (json.loads(line) for line in done.stdout.splitlines())
-    expected = modelkiln.load(tiny_artifact).extract_keywords(TEXT, keyphrase_ngram_range=(1, 2), top_n=3)
-    assert [tuple(pair) for pair in first["keywords"]] == expected
-    assert second == {"document": "leer.txt", "keywords": []}
-
-
-def test_extract_reads_standard_input(modelkiln_command: Any, tiny_artifact: Path) -> None:
-    done = modelkiln_command("extract", tiny_artifact, "--diversify", "mmr", input=TEXT)
-    assert len(json.loads(done.stdout)["keywords"]) == 5
-
-
-def test_stop_words_come_from_a_file(modelkiln_command: Any, tiny_artifact: Path, tmp_path: Path) -> None:
-    (tmp_path / "stop.txt").write_text("Tram\nline\n\n")
-    done = modelkiln_command("extract", tiny_artifact, "--stop-words", "stop.txt", "--top-n", "50", input=TEXT)
-    words = {word for word, _ in json.loads(done.stdout)["keywords"]}
-    assert "the" in words
-    assert not words & {"tram", "line"}
-
-
-def test_bytes_that_are_not_utf_8_are_named_with_their_place(
-    modelkiln_command: Any, tiny_artifact: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "latin.txt").write_bytes("Münster".encode("latin-1"))
-    line = refused(modelkiln_command("extract", tiny_artifact, "latin.txt"))
-    assert line == "modelkiln: latin.txt: not UTF-8 at byte 1; convert it (iconv -t utf-8)"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["nowhere", "-"], "nowhere: no artifact here"),
-        (["{artifact}", "absent.txt"], "no such file: absent.txt"),
-        (["{artifact}", "--ngrams", "two"], "--ngrams: expected two numbers, as 1,2; found 'two'"),
-        (["{artifact}", "--ngrams", "2,1"], "keyphrase_ngram_range: expected two numbers"),
-        (["{artifact}", "--stop-words", "klingon"], "no list named 'klingon'"),
-        (["{artifact}", "--top-n", "0"], "top_n must be a whole number of at least 1"),
-        (["mlfow:x/1"], "unknown registry 'mlfow' (did you mean 'mlflow'?)"),
-    ],
-)
-def test_extract_refuses_in_one_line(
-    arguments: list[str], message: str, modelkiln_command: Any, tiny_artifact: Path
-) -> None:
-    filled = [argument.replace("{artifact}", str(tiny_artifact)) for argument in arguments]
-    assert message in refused(modelkiln_command("extract", *filled, input=TEXT))
 
 
 def test_info_says_what_it_is(modelkiln_command: Any, tiny_artifact: Path) -> None:

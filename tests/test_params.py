@@ -51,7 +51,8 @@ def test_committed_params_are_good() -> None:
     [
         (
             {"compile__backend": "genric"},
-            "compile.backend: unknown backend 'genric' (did you mean 'generic'?); known: generic, onnxruntime",
+            "compile.backend: unknown backend 'genric' (did you mean 'generic'?); "
+            "known: aotinductor, generic, onnxruntime, openvino",
         ),
         (
             {"download__source": "hup"},
@@ -68,7 +69,11 @@ def test_committed_params_are_good() -> None:
         ({"compile__max_batch": "many"}, "compile.max_batch: expected a whole number, found 'many'"),
         ({"compile__max_batch": True}, "compile.max_batch: expected a whole number, found True"),
         ({"compile__max_batch": 0}, "compile: max_batch must be at least 1, found 0"),
-        ({"compile__precision": "int8"}, "compile.precision: unknown for onnxruntime: 'int8'"),
+        ({"compile__precision": "int4"}, "compile.precision: unknown for onnxruntime: 'int4'"),
+        (
+            {"compile__precision": "int8"},
+            "compile.vocabulary: must be null, since in int8 of onnxruntime a vector depends on what else",
+        ),
         (
             {"compile__encoders__word": ..., "compile__vocabulary": None},
             "compile.encoders: task 'keywords' has the encoders document, word",

@@ -24,6 +24,7 @@ from imports import ROOT
 from modelkiln.golden import SHIPPED
 
 pytestmark = pytest.mark.pipeline
+heavy = pytest.mark.heavy  # another one like it stands beside it
 STAGES = ["download", "compile", "validate", "upload"]
 
 
@@ -129,10 +130,10 @@ def test_nothing_runs_when_nothing_changed(clone: Clone) -> None:
     [
         ("upload.alias=challenger", ["upload"]),
         # The verdict names the tolerances, so it is another one.
-        ("validate.score_atol=2e-4", ["validate", "upload"]),
+        pytest.param("validate.score_atol=2e-4", ["validate", "upload"], marks=heavy),
         # The manifest names the envelope, so the artifact is another one.
         ("compile.max_batch=32", ["compile", "validate", "upload"]),
-        ("download.model=renamed", STAGES),
+        pytest.param("download.model=renamed", STAGES, marks=heavy),
     ],
 )
 def test_one_param_runs_its_own_stages(override: str, stages: list[str], clone: Clone) -> None:
@@ -149,12 +150,13 @@ def test_one_param_runs_its_own_stages(override: str, stages: list[str], clone: 
         ("modelkiln/registries/mlflow.py", ["upload"]),
         # The same verdict: nothing to upload.
         ("modelkiln/checks/test_vectors.py", ["validate"]),
-        ("modelkiln/ranking.py", ["validate"]),
+        pytest.param("modelkiln/ranking.py", ["validate"], marks=heavy),
         # The same artifact: nothing to validate.
-        ("modelkiln/worker.py", ["compile"]),
+        pytest.param("modelkiln/worker.py", ["compile"], marks=heavy),
+        ("conf/words.txt", ["compile"]),
         ("modelkiln/sources/local.py", ["download"]),
         ("modelkiln/sources/hub.py", []),
-        ("modelkiln/cli.py", []),
+        ("modelkiln/cli/__init__.py", []),
         ("README.md", []),
     ],
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from modelkiln import plugins
+from modelkiln.machine import Machine
 
 # The inputs of one call, int64 numpy arrays as layouts.AXES names and shapes them, to float32 vectors (n, dimension).
 # (Any, because numpy's own types would tie this file to one numpy.)
@@ -23,25 +24,33 @@ class Backend(Protocol):
     Options: type  # a frozen dataclass: what conf/backend/<name>.yaml may put under `options`
     LIBRARIES: tuple[str, ...]  # distributions whose versions the compiled graph depends on
     PRECISIONS: tuple[str, ...]  # what `precision` may be
+    # Those of them in which a vector depends on what else is in the batch, so that no table or cache may keep it.
+    BATCH_DEPENDENT: tuple[str, ...]
+    MACHINE: Machine | None  # what a graph needs of the machine where it is machine code; None: it runs anywhere
     LAYOUT: str  # of its graphs' inputs (layouts.py): "packed", where the model allows it, or always "padded"
     GRAPH: str  # the file name of a graph, which some formats write into the graph
 
-    def compile_graph(self, module: Any, example: tuple[Any, ...], path: Path, options: Any) -> None:
+    def compile_graph(self, module: Any, example: tuple[Any, ...], path: Path, options: Any, precision: str) -> None:
         """Compiles a torch module of the inputs that layouts.AXES[module.layout] names into the file `path`.
 
         Args:
             module: In evaluation mode, pooling and normalisation inside; gives (vectors,).
             example: Its inputs, int64 tensors, of real texts of different lengths.
-            path: Where the graph goes; its folder exists.
+            path: Where the graph goes; its folder exists, and is empty. A second file may lie beside it.
             options: An instance of this backend's Options.
+            precision: One of PRECISIONS.
+
+        Raises:
+            ModelkilnError: this machine can't compile that; says what is missing.
         """
 
-    def load_graph(self, path: Path, options: Any, threads: int | None = None) -> Run:
+    def load_graph(self, path: Path, options: Any, precision: str, threads: int | None = None) -> Run:
         """The graph in `path`, ready to run; from any number of threads at once.
 
         Args:
             path: The graph.
             options: An instance of this backend's Options.
+            precision: What it was compiled in.
             threads: To run one call on; None: the library's own choice, as a rule all cores.
 
         Raises:

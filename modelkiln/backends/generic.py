@@ -1,4 +1,7 @@
-"""`generic`: TorchScript, traced. Runs wherever torch runs, with any batch and length."""
+"""`generic`: TorchScript, traced. Runs wherever torch runs, with any batch and length.
+
+Two compiles give the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from modelkiln.errors import ModelkilnError
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
 PRECISIONS = ("fp32",)
+BATCH_DEPENDENT = ()
+MACHINE = None
 LAYOUT = "padded"
 DEBUG_INFO = (".debug_pkl", "/.data/serialization_id")
 GRAPH = "encoder.pt"  # fixed: TorchScript writes the file's name into the file
@@ -27,7 +32,13 @@ class Options:
     strict: bool = True  # refuse modules that return or keep mutable containers
 
 
-def compile_graph(module: Any, example: tuple[Any, Any], path: Path, options: Options) -> None:
+def compile_graph(
+    module: Any,
+    example: tuple[Any, Any],
+    path: Path,
+    options: Options,
+    precision: str,  # noqa: ARG001 (the contract's)
+) -> None:
     """Traces the module and saves the frozen graph; see Backend.compile_graph."""
     import torch
 
@@ -41,7 +52,12 @@ def compile_graph(module: Any, example: tuple[Any, Any], path: Path, options: Op
     _strip_debug_info(path)
 
 
-def load_graph(path: Path, options: Options, threads: int | None = None) -> Run:  # noqa: ARG001 (the contract's)
+def load_graph(
+    path: Path,
+    options: Options,  # noqa: ARG001 (the contract's)
+    precision: str,  # noqa: ARG001
+    threads: int | None = None,
+) -> Run:
     """Loads the graph onto the CPU; see Backend.load_graph."""
     try:
         import torch

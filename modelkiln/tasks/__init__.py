@@ -17,6 +17,9 @@ class Task(Protocol):
     """What a module in this folder has to offer."""
 
     ENCODERS: tuple[str, ...]  # the encoders that it needs
+    RECURRING: tuple[
+        str, ...
+    ]  # those of them whose texts are met again and again, so that their vectors are worth keeping
     LIBRARIES: tuple[str, ...]  # distributions whose versions its resources depend on
     GOLDEN_PARAMS: tuple[dict[str, Any], ...]  # the modes in which the golden samples are predicted
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from modelkiln.extractor import KeywordExtractor, Keywords
 
 ENCODERS = ("document", "word")
+RECURRING = ("word",)
 LIBRARIES = ("scikit-learn",)  # its stop words go into the artifact
 STOP_WORDS = "stop_words.json"
 GOLDEN_PARAMS: tuple[dict[str, Any], ...] = (

@@ -1,0 +1,5 @@
+"""`python -m modelkiln.cli`."""
+
+from modelkiln.cli import main
+
+main()

@@ -1,0 +1,88 @@
+"""`modelkiln info`, `verify`, `verdict` and `where`: what there is, and whether it is as it should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelkiln.errors import ModelkilnError
+
+ArtifactRef = Annotated[
+    str,
+    typer.Argument(metavar="ARTIFACT", help="An artifact's folder, or mlflow:NAME@ALIAS, or mlflow:NAME/VERSION."),
+]
+
+
+def info(artifact: ArtifactRef) -> None:
+    """Say what an artifact is, what it was made from, and with what."""
+    from modelkiln.artifact import read_manifest
+    from modelkiln.registries import folder_of
+
+    manifest = read_manifest(folder_of(artifact))
+    size = sum(file.size for file in manifest.files.values())
+    for name, encoder in manifest.encoders.items():
+        _row(
+            f"encoder {name}",
+            f"{encoder.graph}, up to {encoder.max_batch} texts of {encoder.max_length} tokens in a call",
+        )
+    _row("task", manifest.task)
+    _row("backend", f"{manifest.backend} {manifest.precision}")
+    _row("vectors", f"{manifest.dimension} dimensions")
+    _row("source", f"{manifest.source['model']} ({manifest.source['variant']})")
+    _row("revision", f"{manifest.source['id']} {manifest.source['revision']}, by {manifest.source['source']}")
+    _row("toolchain", ", ".join(f"{library} {version}" for library, version in manifest.toolchain.items()))
+    _row("files", f"{len(manifest.files)}, {size / 1e6:.1f} MB")
+    _row("digest", manifest.digest)
+
+
+def verify(artifact: ArtifactRef) -> None:
+    """Check every byte of an artifact against its manifest, loading none of it. Exit code 1 if it was altered."""
+    from modelkiln.artifact import verify as verify_artifact
+    from modelkiln.registries import folder_of
+
+    manifest = verify_artifact(folder_of(artifact))
+    print(f"{artifact}: {len(manifest.files)} files, all as they were compiled; digest {manifest.digest}")
+
+
+def verdict(
+    path: Annotated[Path, typer.Argument(help="A verdict.json.")] = Path("reports/validation/verdict.json"),
+) -> None:
+    """Print a verdict, each figure beside its bound. Exit code 1 if it is negative, for CI."""
+    from modelkiln.verdict import read_verdict
+
+    found = read_verdict(path)
+    width = max((len(check) + len(figure) for check, figure, _, _ in found.figures()), default=0) + 4
+    for check, figure, value, bound in found.figures():
+        print(f"{f'{check}: {figure}':{width}}{value:>12}   {bound}")
+    passed = sum(check.outcome == "passed" for check in found.checks)
+    print(f"{passed} of {len(found.checks)} checks passed")
+    if not found.passed:
+        raise ModelkilnError(f"the verdict is negative: {'; '.join(found.failures())}")
+    print(f"passed: artifact {found.artifact}")
+
+
+def where() -> None:
+    """Say where the pipeline's results are, and whether the registry really holds the version. Exit code 1 if not."""
+    from modelkiln import params, registration
+    from modelkiln.artifact import read_manifest
+
+    manifest = read_manifest(Path("artifacts/compiled"))
+    receipt = registration.read_receipt(Path("receipts/upload.json"))
+    if not registration.is_registered(receipt, params.load().upload) or receipt["digest"] != manifest.digest:
+        raise ModelkilnError(
+            "receipts/upload.json is not about this artifact in this registry; "
+            "run `dvc repro --force --single-item upload`"
+        )
+    _row("artifact", "artifacts/compiled")
+    _row("report", "reports/validation/verdict.json")
+    _row(
+        "registered",
+        f"{receipt['registry']}:{receipt['name']}@{receipt['alias']}, version {receipt['version']}",
+    )
+    _row("registry", receipt["location"])
+
+
+def _row(name: str, value: str) -> None:
+    print(f"{name:18}{value}")

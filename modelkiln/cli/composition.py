@@ -1,0 +1,47 @@
+"""`modelkiln compose`: params.yaml from conf/."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Written(StrEnum):
+    """What `compose` may be limited to."""
+
+    params = "params"
+    toolchain = "toolchain"
+
+
+def compose(
+    overrides: Annotated[list[str] | None, typer.Argument(help="Choices, as `backend=generic env=prod`.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if params.yaml differs.")] = False,
+    only: Annotated[Written | None, typer.Option(help="Write one of the two files.")] = None,
+) -> None:
+    """Write params.yaml from conf/, and toolchain.yaml from the versions that are installed.
+
+    Example: `modelkiln compose env=prod`, then `dvc repro`.
+    """
+    from modelkiln import compose as composing
+    from modelkiln import toolchain
+    from modelkiln.files import write_text
+    from modelkiln.params import PARAMS
+
+    if only is not Written.toolchain:
+        data = composing.compose(overrides=overrides or [])
+        if check:
+            composing.check(data)
+            print(f"{PARAMS} is what conf/ gives")
+        else:
+            write_text(PARAMS, composing.to_yaml(data))
+            print(f"wrote {PARAMS}")
+    if only is not Written.params:
+        if check:
+            recorded = toolchain.record()
+            toolchain.check(toolchain.read(set(recorded) - {"python"}))
+            print(f"{toolchain.TOOLCHAIN} is what is installed")
+        else:
+            toolchain.write()
+            print(f"wrote {toolchain.TOOLCHAIN}")
