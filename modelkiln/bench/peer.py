@@ -67,7 +67,9 @@ def load_extractor(artifact: str, threads: int, cache_mb: int) -> tuple[Any, boo
     """An extractor, and whether it remembers what it met: not every version of modelkiln does."""
     import modelkiln
 
-    options = {"cache_mb": cache_mb} if "cache_mb" in inspect.signature(modelkiln.load).parameters else {}
+    options: dict[str, Any] = (
+        {"cache_mb": cache_mb} if "cache_mb" in inspect.signature(modelkiln.load).parameters else {}
+    )
     return modelkiln.load(artifact, threads=threads, **options), bool(options) and cache_mb > 0
 
 

@@ -25,7 +25,18 @@ def test_table_and_json_say_what_was_measured(
 ) -> None:
     done = modelkiln_command(
         *("bench", table_artifact, "--source", tiny_source, "--documents", documents, "--output", "figures.json"),
-        *("--peers", "keybert,modelkiln", "--ngrams", "1,1", "--ngrams", "1,2", "--in-a-call", "1,3", "--rounds", "2"),
+        *(
+            "--peers",
+            "keybert,modelkiln,warm",
+            "--ngrams",
+            "1,1",
+            "--ngrams",
+            "1,2",
+            "--in-a-call",
+            "1,3",
+            "--rounds",
+            "2",
+        ),
         *("--starts", "1"),
     )
     assert done.returncode == 0, done.stderr
@@ -33,20 +44,19 @@ def test_table_and_json_say_what_was_measured(
     assert report["max_length"] == 48
     assert not report["failed"]
     found = {(f["peer"], tuple(f["ngrams"]), f["in_a_call"]): f for f in report["figures"]}
-    assert set(found) == {
-        (NAMES[peer], ngrams, number)
-        for peer in (BASE, "modelkiln")
-        for ngrams in ((1, 1), (1, 2))
-        for number in (1, 3)
-    }
+    both = ((1, 1), (1, 2))
+    cold = {(NAMES[peer], ngrams, number) for peer in (BASE, "modelkiln") for ngrams in both for number in (1, 3)}
+    assert set(found) == cold | {(NAMES["warm"], ngrams, 1) for ngrams in both}
     for (peer, ngrams, in_a_call), figure in found.items():
-        assert (figure["documents"], figure["rounds"]) == (4 if in_a_call == 1 else 3, 2)
+        warm = peer == NAMES["warm"]  # measured on the second half, after the first
+        assert (figure["documents"], figure["rounds"]) == (2 if warm else 4 if in_a_call == 1 else 3, 2)
+        assert figure["before"] == (2 if warm else -1)
         assert figure["agreement"] == (None if peer == NAMES[BASE] else 1.0)
         assert (figure["p50_ms"] is None) == (in_a_call == 3)
+        shown = f"{peer} (after 2 documents)" if warm else peer
         rate = f"{figure['documents_per_s']:.2f}"
-        assert (
-            f"| ({ngrams[0]},{ngrams[1]}) | {in_a_call} | 1 | {peer} | {figure['documents']} | {rate} |" in done.stdout
-        )
+        line = f"| ({ngrams[0]},{ngrams[1]}) | {in_a_call} | 1 | {shown} | {figure['documents']} | {rate} |"
+        assert line in done.stdout
     starts = {start["peer"]: start for start in report["starts"]}
     assert starts["modelkiln"]["first_peak_mb"] < starts[NAMES[BASE]]["first_peak_mb"]
     assert "torch" not in starts["modelkiln"]["versions"]
