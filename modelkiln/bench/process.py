@@ -91,12 +91,16 @@ class Process:
         """The reply to a request; a PeerError where there is none."""
         requests: Any = self._process.stdin
         replies: Any = self._process.stdout
+        line = ""
         try:
             requests.write(json.dumps(request) + "\n")
             requests.flush()
-            return json.loads(replies.readline())
-        except (BrokenPipeError, ValueError):  # it is gone: no line, or a part of one
-            code = self._process.wait()
+            line = replies.readline()
+            return json.loads(line)
+        except (BrokenPipeError, ValueError):
+            if line.endswith("\n"):  # it lives, and says something else
+                raise PeerError(f"not a reply: {one_line(line)!r}") from None
+            code = self._process.wait()  # it is gone: no line, or a part of one
             self._errors.seek(0)
             said = [line for line in self._errors.read().splitlines() if line.strip()]
             raise PeerError(f"{one_line(said[-1]) if said else 'it said nothing'} (exit code {code})") from None
