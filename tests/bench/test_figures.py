@@ -37,6 +37,7 @@ def test_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
 
 def test_ratio_is_taken_on_the_blocks_that_both_did() -> None:
     assert ratio(of("slow"), of(BASE)) == pytest.approx(4 / 20)
+    assert ratio(of(BASE), of("slow")) == pytest.approx(20 / 4)
     assert ratio(of("slow"), [record(BASE, 1, 0, [1.0])]) is None
 
 
