@@ -46,7 +46,7 @@ lint: setup ## ruff and mypy --strict
 	@ruff check . && ruff format --check . && mypy
 
 bench: setup ## compare with KeyBERT over sentence-transformers on this machine
-	@python -m benchmarks.keywords
+	@python -m benchmarks.report $(if $(DOCUMENTS),--documents $(DOCUMENTS))
 
 lock: setup ## resolve requirements/lock.in anew
 	@pip install -q uv && uv pip compile requirements/lock.in --override requirements/no-torch.txt --no-emit-package torch \

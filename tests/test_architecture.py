@@ -23,7 +23,7 @@ LAYERS = [
     {"encoder"},
     {"keywords"},
     {"sources", "registries", "tasks", "worker"},
-    {"adapters", "batch", "compiler", "latency", "registration", "validation"},
+    {"adapters", "batch", "bench", "compiler", "latency", "registration", "validation"},
     {"checks", "cli"},
     {"stages"},
 ]

@@ -9,6 +9,7 @@ from io import TextIOWrapper
 import typer
 
 from modelkiln.cli.artifacts import info, verdict, verify, where
+from modelkiln.cli.comparison import bench
 from modelkiln.cli.composition import compose
 from modelkiln.cli.extraction import extract
 from modelkiln.errors import ModelkilnError
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (extract, info, verify, verdict, compose, where):
+for command in (extract, bench, info, verify, verdict, compose, where):
     app.command()(command)
 
 

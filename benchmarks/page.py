@@ -1,0 +1,122 @@
+"""docs/benchmarks.json -> docs/benchmarks.md. Nothing in the page is written by hand but the text in this file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.targets import targets
+from modelkiln.bench.figures import Figure
+from modelkiln.bench.peers import BASE, NAMES
+from modelkiln.bench.table import markdown, speed_table, start_table
+from modelkiln.files import write_text
+
+PREFACE = """\
+<!-- Written by `python -m benchmarks.report`; edit benchmarks/page.py, and run it with `--only page`. -->
+# Benchmarks
+
+Keyword extraction with the compiled artifact, against KeyBERT over the uncompiled model: fp32, the same texts, the same
+keywords, in one run. Every peer is a process of its own; they are asked in turns, one request at a time (A B A B), and
+the others idle. A figure is the median over the rounds, a ratio the median of the rounds' own ratios, on the documents
+that both peers did and with the same threads. Quote the ratios: absolute times are one machine's at one moment.
+
+- **modelkiln** is cold: it remembers nothing between calls. The compiled vocabulary counts as cold, since it ships with
+  the artifact; *no table* is without it. *Warm* is with the running cache, measured on the second half of a stream
+  after the first half, and stands apart.
+- Candidates that documents of one call share are encoded once, by KeyBERT too.
+- **The replaced system** is re-stated: a graph traced for one text of a fixed length (25 tokens for a word, 512 for a
+  document), every text padded to it, one text at a time through a transformers pipeline, KeyBERT around it. It cuts
+  documents at 512 tokens, so its keywords may differ.
+- *Same keywords* is the share of documents with the keywords of KeyBERT over sentence-transformers torch, in order,
+  with scores within 1e-4.
+"""
+
+
+def write_page(path: Path, data: dict[str, Any]) -> None:
+    """Writes the page, of the parts that were measured."""
+    parts = [PREFACE, _targets(data)]
+    for name, section in (("peers", _peers), ("peak", _peak), ("table", _table), ("stream", _stream)):
+        if name in data:
+            parts.append(section(data[name]))
+    write_text(path, "\n".join(parts))
+
+
+def _targets(data: dict[str, Any]) -> str:
+    words = {True: "yes", False: "**no**", None: "not measured"}
+    rows = [[what, bound, value, words[reached]] for what, bound, value, reached in targets(data)]
+    table = markdown(["one thread unless said, texts not met before unless said", "target", "reached", ""], rows)
+    return f"## What was to be reached\n\n{table}\n"
+
+
+def _peers(part: dict[str, Any]) -> str:
+    figures = [Figure(**{**each, "ngrams": tuple(each["ngrams"])}) for each in part["figures"]]
+    base = NAMES[BASE]
+    lines = [
+        f"## Speed\n\n{_facts(part)} Every peer cuts a text at {part['max_length']} tokens, but for the replaced "
+        f"system. The file has {part['documents']} documents, of which the last ones are measured; those before them "
+        "warm the warm peer up.\n\n![Documents per second, one thread](benchmarks.svg)\n"
+    ]
+    for key in dict.fromkeys((f.ngrams, f.in_a_call) for f in figures):
+        (least, most), in_a_call = key
+        chosen = sorted((f for f in figures if (f.ngrams, f.in_a_call) == key), key=lambda f: f.threads)
+        lines.append(f"### ({least},{most}), {in_a_call} in a call\n\n{speed_table(chosen, base)}\n")
+    starts = {(each["peer"], each["threads"]): each for each in part["starts"]}
+    lines.append(
+        "### Start\n\nFrom the start of the process to its first keywords, the files in the page cache; medians of "
+        f"{max(len(each['first_s']) for each in starts.values())} starts in turns. The replaced system traces its "
+        f"graphs while it starts.\n\n{start_table(starts, base)}\n"
+    )
+    lines += [f"Not measured: {peer}: {reason}\n" for peer, reason in part["failed"].items()]
+    return "\n".join(lines)
+
+
+def _peak(part: dict[str, Any]) -> str:
+    rows = [
+        [f"{a} x {b} x {c}", *(f"{each['gflops']:.1f}" for each in part["products"] if each["shape"] == [a, b, c])]
+        for a, b, c in dict.fromkeys(tuple(each["shape"]) for each in part["products"])
+    ]
+    libraries = list(dict.fromkeys(each["library"] for each in part["products"]))
+    flop = part["mflop_per_token"]
+    shares = sorted(part["profile"].items(), key=lambda each: -each[1])
+    profile = [[kind, f"{100 * share:.1f}%"] for kind, share in shares if share >= 0.002]
+    return (
+        f"## The encoder and the machine's matrix products\n\n{_facts(part)} {part['documents']} documents "
+        f"of {part['tokens']} tokens in a call, {part['threads']} thread, {part['rounds']} rounds, all in turns.\n\n"
+        f"The encoder does {part['tokens_per_s']:.0f} tokens/s, tokenizing included. A token costs "
+        f"{flop['linear']:.2f} MFLOP in the linear layers and {flop['attention']:.2f} in the attention's products: "
+        f"{100 * part['share_with_attention']:.0f}% of the fastest product's {part['peak_gflops']:.1f} GFLOP/s, "
+        f"{100 * part['share_linear']:.0f}% with the linear layers alone.\n\n"
+        f"{markdown(['fp32 product, GFLOP/s', *libraries], rows)}\n\n"
+        "Where the time of the graph goes (ONNX Runtime's own profile; Gemm is the linear layers, MatMul the "
+        f"attention's products):\n\n{markdown(['node', 'share of the time'], profile)}\n"
+    )
+
+
+def _table(part: dict[str, Any]) -> str:
+    with_s, without_s = part["with_s"], part["without_s"]
+    return (
+        f"## The compiled vocabulary\n\n{_facts(part)} The compile stage takes {with_s:.0f} s with the table and "
+        f"{without_s:.0f} s without: {with_s - without_s:.0f} s for the table.\n"
+    )
+
+
+def _stream(part: dict[str, Any]) -> str:
+    rows = []
+    before = {"documents": 0, "seconds": 0.0}
+    for each in part["samples"]:
+        cost = 1000 * (each["seconds"] - before["seconds"]) / (each["documents"] - before["documents"])
+        rows.append([each["documents"], f"{each['seconds']:.0f}", f"{cost:.2f}", f"{each['rss_mb']:.0f}"])
+        before = each
+    head = ["documents", "seconds", "ms a document, since the line above", "memory MB"]
+    return (
+        f"## Many documents from a file\n\n{_facts(part)} `modelkiln extract` on {part['documents']:,} different "
+        f"documents of {part['words']} words, (1,1), one thread.\n\n{markdown(head, rows)}\n"
+    )
+
+
+def _facts(part: dict[str, Any]) -> str:
+    machine = part["machine"]
+    return (
+        f"`{part['command']}`, {part['date']}; {machine['processor']}, {machine['cores']} cores, {machine['memory']}, "
+        f"{machine['instructions']}, Python {machine['python']}; texts: {part['documents_name']}."
+    )

@@ -1,0 +1,98 @@
+"""`modelkiln bench`, on the tiny model: real peers, real processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import build_tiny_model
+
+from modelkiln.bench.peers import BASE, NAMES
+from modelkiln.golden import read_samples
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("documents") / "four.jsonl"
+    path.write_text("".join(json.dumps({"id": s.id, "text": s.text}) + "\n" for s in read_samples()[:4]))
+    return path
+
+
+def test_table_and_json_say_what_was_measured(
+    modelkiln_command: Any, table_artifact: Path, tiny_source: Path, documents: Path, tmp_path: Path
+) -> None:
+    done = modelkiln_command(
+        *("bench", table_artifact, "--source", tiny_source, "--documents", documents, "--output", "figures.json"),
+        *(
+            "--peers",
+            "keybert,modelkiln,warm",
+            "--ngrams",
+            "1,1",
+            "--ngrams",
+            "1,2",
+            "--in-a-call",
+            "1,3",
+            "--rounds",
+            "2",
+        ),
+        *("--starts", "1"),
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "figures.json").read_text())
+    assert report["max_length"] == 48
+    assert not report["failed"]
+    found = {(f["peer"], tuple(f["ngrams"]), f["in_a_call"]): f for f in report["figures"]}
+    both = ((1, 1), (1, 2))
+    cold = {(NAMES[peer], ngrams, number) for peer in (BASE, "modelkiln") for ngrams in both for number in (1, 3)}
+    assert set(found) == cold | {(NAMES["warm"], ngrams, 1) for ngrams in both}
+    for (peer, ngrams, in_a_call), figure in found.items():
+        warm = peer == NAMES["warm"]  # measured on the second half, after the first
+        assert (figure["documents"], figure["rounds"]) == (2 if warm else 4 if in_a_call == 1 else 3, 2)
+        assert figure["before"] == (2 if warm else -1)
+        assert figure["agreement"] == (None if peer == NAMES[BASE] else 1.0)
+        assert (figure["p50_ms"] is None) == (in_a_call == 3)
+        shown = f"{peer} (after 2 documents)" if warm else peer
+        rate = f"{figure['documents_per_s']:.2f}"
+        line = f"| ({ngrams[0]},{ngrams[1]}) | {in_a_call} | 1 | {shown} | {figure['documents']} | {rate} |"
+        assert line in done.stdout
+    starts = {start["peer"]: start for start in report["starts"]}
+    assert starts["modelkiln"]["first_peak_mb"] < starts[NAMES[BASE]]["first_peak_mb"]
+    assert "torch" not in starts["modelkiln"]["versions"]
+    assert str(tmp_path.parent) not in json.dumps(report)  # no path of this machine
+
+
+def test_another_model_s_keywords_are_not_called_the_same(
+    modelkiln_command: Any, table_artifact: Path, documents: Path, tmp_path: Path
+) -> None:
+    other = build_tiny_model(tmp_path / "other", seed=1)
+    done = modelkiln_command(
+        *("bench", table_artifact, "--source", other, "--documents", documents, "--output", "figures.json"),
+        *("--in-a-call", "1", "--rounds", "1", "--starts", "1"),
+    )
+    assert done.returncode == 0, done.stderr
+    (figure,) = [f for f in json.loads((tmp_path / "figures.json").read_text())["figures"] if f["peer"] == "modelkiln"]
+    assert figure["agreement"] < 0.5
+    assert done.stdout.splitlines()[5].endswith(f"| {100 * figure['agreement']:.3g}% |")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--peers", "modelkiln"], "compared with 'keybert', so it has to be among them"),
+        (["--peers", "keybert,spacy"], "no such peer: spacy; there are: keybert, modelkiln"),
+        (["--peers", "keybert,onnx"], "onnx: needs an environment of its own"),
+        (["--source", "nowhere"], "nowhere: no uncompiled model"),
+        (["--ngrams", "2"], "--ngrams: expected two numbers, as 1,2; found '2'"),
+        (["--threads", "0"], "--threads: expected whole numbers of at least 1"),
+    ],
+)
+def test_what_can_t_be_measured_is_refused(
+    arguments: list[str], message: str, modelkiln_command: Any, table_artifact: Path, tiny_source: Path
+) -> None:
+    done = modelkiln_command("bench", table_artifact, "--source", tiny_source, *arguments)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert message in line
