@@ -55,16 +55,21 @@ def compile_graph(
 ) -> None:
     """Exports the module and compiles it into a package; see Backend.compile_graph."""
     compiler = find_compiler()
-    torch = _torch()
-    axes: dict[str, Any] = {}
-    shapes = tuple(
-        {axis: axes.setdefault(name, torch.export.Dim(name)) for axis, name in enumerate(names)}
-        for names in layouts.AXES[module.layout].values()
-    )
+    _torch()
+    import torch
+
     with tempfile.TemporaryDirectory(prefix="modelkiln-") as folder, torch.no_grad():
         scratch = Path(folder)
-        exported = torch.export.export(module, example, dynamic_shapes=shapes)
         with inductor_cache(scratch):
+            import torch._inductor  # not before: it makes its cache's folder
+            import torch.export
+
+            axes: dict[str, Any] = {}
+            shapes = tuple(
+                {axis: axes.setdefault(name, torch.export.Dim(name)) for axis, name in enumerate(names)}
+                for names in layouts.AXES[module.layout].values()
+            )
+            exported = torch.export.export(module, example, dynamic_shapes=shapes)
             package = torch._inductor.aoti_compile_and_package(
                 exported,
                 package_path=str(scratch / GRAPH),
@@ -92,13 +97,15 @@ def load_graph(
     if threads:
         torch.set_num_threads(threads)  # of the whole process: torch knows no other
     try:
-        graph = torch._inductor.aoti_load_package(str(path))
+        # What torch._inductor.aoti_load_package calls in the end. Before that it compiles a test program to find out
+        # what this processor has, which takes 5 to 10 s and a compiler; the manifest has told us (machine.py).
+        graph = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", False, 1, -1)
     except RuntimeError as error:
         raise ModelkilnError(f"{path}: torch can't load the package here: {one_line(error)}") from error
 
     def run(*inputs: Any) -> Any:
         with torch.inference_mode():
-            (vectors,) = graph(*map(torch.from_numpy, inputs))
+            (vectors,) = graph.run(list(map(torch.from_numpy, inputs)))
         return vectors.numpy()
 
     return run
@@ -107,8 +114,6 @@ def load_graph(
 def _torch() -> Any:
     try:
         import torch
-        import torch._inductor
-        import torch.export
     except ImportError as error:
         raise ModelkilnError(
             f"backend 'aotinductor' needs torch: pip install 'modelkiln[aotinductor]' ({error})"

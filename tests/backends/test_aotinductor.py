@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -69,3 +70,15 @@ def test_missing_library_says_what_to_install(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ModelkilnError, match=r"pip install 'modelkiln\[aotinductor\]'"):
         aotinductor.load_graph(tmp_path / "encoder.pt2", aotinductor.Options(), "fp32")
+
+
+def test_loading_needs_no_compiler(tiny_artifact_for: Compiled, tmp_path: Path) -> None:
+    """And leaves nothing behind."""
+    artifact = tiny_artifact_for("aotinductor", "fp32")
+    code = f"import modelkiln; print(modelkiln.load({str(artifact)!r}).extract_keywords('The new tram line opens'))"
+    environment = {**os.environ, "PATH": "", "CXX": "none", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert "tram" in done.stdout, done.stderr
+    assert done.stderr == ""
+    assert not (tmp_path / "cache").exists()
