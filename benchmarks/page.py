@@ -31,11 +31,22 @@ that both peers did and with the same threads. Quote the ratios: absolute times 
   with scores within 1e-4.
 """
 
+# Of a backend: how each figure is written.
+BACKENDS = {
+    "compile_s": "{:.0f}",
+    "files_mb": "{:.0f}",
+    "first_s": "{:.2f}",
+    "peak_mb": "{:.0f}",
+    "ratio": "{:.2f}",
+    "agreement": "{:.0%}",
+}
+
 
 def write_page(path: Path, data: dict[str, Any]) -> None:
     """Writes the page, of the parts that were measured."""
     parts = [PREFACE, _targets(data)]
-    for name, section in (("peers", _peers), ("peak", _peak), ("table", _table), ("stream", _stream)):
+    sections = {"peers": _peers, "peak": _peak, "backends": _backends, "table": _table, "stream": _stream}
+    for name, section in sections.items():
         if name in data:
             parts.append(section(data[name]))
     write_text(path, "\n".join(parts))
@@ -89,6 +100,19 @@ def _peak(part: dict[str, Any]) -> str:
         f"{markdown(['fp32 product, GFLOP/s', *libraries], rows)}\n\n"
         "Where the time of the graph goes (ONNX Runtime's own profile; Gemm is the linear layers, MatMul the "
         f"attention's products):\n\n{markdown(['node', 'share of the time'], profile)}\n"
+    )
+
+
+def _backends(part: dict[str, Any]) -> str:
+    rows = [
+        [name, *("" if row.get(key) is None else form.format(row[key]) for key, form in BACKENDS.items())]
+        for name, row in part["backends"].items()
+    ]
+    head = ["backend", "compile s", "files MB", "first keyword s", "peak MB", f"times {NAMES[BASE]}", "same keywords"]
+    failed = "".join(f"\nNot measured: {name}: {reason}\n" for name, reason in part["failed"].items())
+    return (
+        f"## Backends\n\n{_facts(part)} All without a table and without a cache; (1,1), one document at a time, one "
+        f"thread, {part['documents']} documents, {part['rounds']} rounds.\n\n{markdown(head, rows)}\n{failed}"
     )
 
 

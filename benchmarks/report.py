@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.backends import measure_backends
 from benchmarks.environments import prepare
 from benchmarks.page import write_page
 from benchmarks.picture import write_picture
@@ -33,7 +34,7 @@ from modelkiln.golden import read_samples
 from modelkiln.progress import say
 
 DOCS = Path(__file__).parents[1] / "docs"
-PARTS = ("peers", "peak", "table", "stream")
+PARTS = ("peers", "peak", "backends", "table", "stream")
 ONE_THREAD = "keybert,modelkiln,no-table,warm,onnx,openvino,pipeline,replaced"
 TWO_THREADS = "keybert,modelkiln,onnx,openvino"
 SCENARIOS = (
@@ -72,6 +73,8 @@ def _measure(part: str, options: argparse.Namespace) -> Any:
     texts = [sample.text for sample in read_samples(options.documents)]
     if part == "peak":
         return measure_peak(options.artifact, options.source, texts)
+    if part == "backends":
+        return measure_backends(options.source, texts, options.backend_documents, options.rounds, options.starts)
     if part == "table":
         return measure_table_cost(options.source)
     if part == "stream":
@@ -117,6 +120,7 @@ DEFAULTS: dict[str, Any] = {
     "slow_rounds": 2,
     "peers": ONE_THREAD,
     "peers_2": TWO_THREADS,
+    "backend_documents": 12,
     "stream_documents": 100_000,
     "only": None,
     "to": DOCS,
@@ -127,6 +131,7 @@ HELP = {
     "starts": "of each process, for the time to the first keyword",
     "slow_documents": "documents that the slow peers do, the first ones of those",
     "slow_rounds": "rounds that the slow peers take part in",
+    "backend_documents": "documents that every backend does",
     "peers": "with one thread each",
     "peers_2": "with two threads each; may be empty",
     "only": f"of {', '.join(PARTS)} and page, with commas",

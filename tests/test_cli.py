@@ -41,6 +41,13 @@ def test_info_says_what_it_is(modelkiln_command: Any, tiny_artifact: Path) -> No
         assert part in said
 
 
+def test_info_says_what_the_vocabulary_takes(modelkiln_command: Any, table_artifact: Path) -> None:
+    words = len(modelkiln.load(table_artifact).word.vocabulary)
+    megabytes = sum(path.stat().st_size for path in (table_artifact / "vocabulary").iterdir()) / 1e6
+    said = modelkiln_command("info", table_artifact).stdout
+    assert f"{words} words, encoded when it was compiled, {megabytes:.1f} MB" in said
+
+
 def test_verify_tells_good_from_altered(modelkiln_command: Any, tiny_artifact: Path, tmp_path: Path) -> None:
     done = modelkiln_command("verify", tiny_artifact)
     assert (done.returncode, "3 files, all as they were compiled" in done.stdout) == (0, True)

@@ -27,8 +27,15 @@ def info(artifact: ArtifactRef) -> None:
             f"encoder {name}",
             f"{encoder.graph}, up to {encoder.max_batch} texts of {encoder.max_length} tokens in a call",
         )
+        if encoder.vocabulary:
+            table = [file.size for path, file in manifest.files.items() if path.startswith(f"{encoder.vocabulary}/")]
+            words = max(table) // (4 * manifest.dimension)
+            _row("  its vocabulary", f"{words} words, encoded when it was compiled, {sum(table) / 1e6:.1f} MB")
     _row("task", manifest.task)
     _row("backend", f"{manifest.backend} {manifest.precision}")
+    if manifest.machine:
+        needs = manifest.machine
+        _row("needs", f"{needs.system} on {needs.architecture} with {', '.join(needs.instructions)}")
     _row("vectors", f"{manifest.dimension} dimensions")
     _row("source", f"{manifest.source['model']} ({manifest.source['variant']})")
     _row("revision", f"{manifest.source['id']} {manifest.source['revision']}, by {manifest.source['source']}")
