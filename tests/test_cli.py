@@ -12,6 +12,7 @@ from typing import Any
 
 from imports import ROOT
 
+import modelkiln
 from modelkiln.artifact import read_manifest
 
 
