@@ -13,6 +13,7 @@ import sys
 
 def main(source: str, destination: str) -> None:
     """Exports both."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # or importing OpenVINO reports to its makers
     from sentence_transformers import SentenceTransformer
 
     for backend in ("onnx", "openvino"):

@@ -35,6 +35,7 @@ def main() -> None:
     # Libraries print; what they print must not come between the replies.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # or importing OpenVINO reports to its makers
     config = json.loads(sys.argv[1])
     load, libraries = KINDS[config["kind"]]
     extract, remembers = load(config)
