@@ -307,6 +307,11 @@ def test_artifact_that_is_none_is_refused(arguments: list[str], message: str, mo
     assert message in refused(modelkiln_command("extract", *arguments, input=TEXT))
 
 
+def heed_ctrl_c() -> None:
+    """A shell's background jobs, these tests among them perhaps, ignore it, and so would their children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize(
     ("number", "options", "least", "code"),
     [
@@ -332,7 +337,7 @@ def test_stopped_run_leaves_whole_lines_and_goes_on(
     os.mkfifo(fifo)
     command = [sys.executable, "-m", "modelkiln.cli", "extract", str(table_artifact), "input.jsonl"]
     command += ["--cache-mb", "0", *options, "--output", "out.jsonl"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
     with fifo.open("w") as pipe:
         feed(pipe, LINES[:140])
         output = tmp_path / "out.jsonl"
