@@ -54,7 +54,6 @@ def _measured(data: Data, records: list[Record]) -> list[tuple[str, float, float
             0.85,
             data.get("peak", {}).get("share_with_attention"),
         ),
-        ("the same, linear layers' products only", 0.85, data.get("peak", {}).get("share_linear")),
         ("the table's cost in `make repro`: seconds", -60, _difference(data.get("table", {}))),
         ("(1,1), 1 in a call: two threads, times one", 1.85, _scaling(records, 1)),
         ("(1,1), 12 in a call: two threads, times one", 1.85, _scaling(records, 12)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shlex
 import subprocess
@@ -57,6 +58,18 @@ def test_every_place_that_is_named_exists() -> None:
     made_by_a_run = ("artifacts/", "reports/", "receipts/", "registry/")
     for name in re.findall(r"`([\w./-]+(?:/|\.py|\.yaml|\.md))`", README):
         assert name.startswith(made_by_a_run) or (ROOT / name).exists(), name
+
+
+def test_speed_is_what_was_measured() -> None:
+    from benchmarks.targets import targets
+
+    rows = targets(json.loads((ROOT / "docs" / "benchmarks.json").read_text()))
+    reached = {what: float(value) for what, _, value, _ in rows if value}
+    (speed,) = re.findall(r"(\d\.\d) times as fast as KeyBERT", README)
+    base = "KeyBERT, sentence-transformers torch"
+    assert float(speed) <= reached[f"(1,1), 1 in a call: times {base}"] < float(speed) + 0.2
+    assert reached[f"start to first keyword: share of {base}'s"] <= 0.115  # a ninth
+    assert reached[f"peak memory, (1,1), 1 in a call: share of {base}'s"] <= 0.5
 
 
 def test_options_of_extract_keywords_are_all_named() -> None:

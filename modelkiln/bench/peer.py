@@ -146,9 +146,11 @@ def load_replaced(config: dict[str, Any]) -> tuple[Extract, bool]:
             return (self.graph(input_ids, attention_mask),)
 
     def trace(length: int) -> Any:
-        example = torch.ones(1, length, dtype=torch.int64)
+        ids = torch.ones(1, length, dtype=torch.int64)
+        mask = ids.clone()
+        mask[:, length // 2 :] = 0  # of a text that fills its length up, the tracer would keep no mask
         with torch.no_grad():
-            graph: Any = torch.jit.trace(Hidden().eval(), (example, example))  # type: ignore[no-untyped-call]
+            graph: Any = torch.jit.trace(Hidden().eval(), (ids, mask))  # type: ignore[no-untyped-call]
         return pipeline("feature-extraction", model=Traced(graph).eval(), tokenizer=tokenizer, device="cpu")
 
     pipelines = {length: trace(length) for length in (min(WORD_LENGTH, longest), longest)}
