@@ -46,7 +46,14 @@ BACKENDS = {
 def write_page(path: Path, data: dict[str, Any]) -> None:
     """Writes the page, of the parts that were measured."""
     parts = [PREFACE, _targets(data)]
-    sections = {"peers": _peers, "peak": _peak, "backends": _backends, "table": _table, "stream": _stream}
+    sections = {
+        "peers": _peers,
+        "ceiling": _ceiling,
+        "peak": _peak,
+        "backends": _backends,
+        "table": _table,
+        "stream": _stream,
+    }
     for name, section in sections.items():
         if name in data:
             parts.append(section(data[name]))
@@ -89,6 +96,23 @@ def _warm(part: dict[str, Any], scenario: Scenario) -> str:
     own, cold = (select(records, NAMES[name], 1, scenario) for name in ("warm", "modelkiln"))
     times = ratio(own, cold)
     return "" if times is None else f"\nOn the same documents warm is {times:.2f} times as fast as cold.\n"
+
+
+def _ceiling(part: dict[str, Any]) -> str:
+    base = NAMES[BASE]
+    rows = []
+    for row in part["rows"]:
+        least, most = row["ngrams"]
+        counts = [f"{row[name]:.0f}" for name in ("document_tokens", "phrases", "missing", "missing_tokens")]
+        rows.append([f"({least},{most})", *counts, f"{row['ratio']:.2f}"])
+    head = ["n-grams", "tokens", "phrases", "not in the table", "their tokens", f"every phrase known: times {base}"]
+    return (
+        f"## What there is left to gain\n\n{_facts(part)} Means over {part['documents']} documents, one at a time, one "
+        f"thread, {part['rounds']} rounds. What has to be encoded for a document is its own tokens and those of the "
+        "phrases that the table lacks. The last column is where no table and no cache leads beyond: every phrase was "
+        "met before, and only the documents are encoded, by an encoder that runs at the share of the machine's peak "
+        f"that the next section gives.\n\n{markdown(head, rows)}\n"
+    )
 
 
 def _peak(part: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.backends import measure_backends
+from benchmarks.ceiling import measure_ceiling
 from benchmarks.environments import prepare
 from benchmarks.page import write_page
 from benchmarks.picture import write_picture
@@ -34,7 +35,7 @@ from modelkiln.golden import read_samples
 from modelkiln.progress import say
 
 DOCS = Path(__file__).parents[1] / "docs"
-PARTS = ("peers", "peak", "backends", "table", "stream")
+PARTS = ("peers", "ceiling", "peak", "backends", "table", "stream")
 ONE_THREAD = "keybert,modelkiln,no-table,warm,onnx,openvino,pipeline,replaced"
 TWO_THREADS = "keybert,modelkiln,onnx,openvino"
 SCENARIOS = (
@@ -71,6 +72,8 @@ def main() -> int:
 
 def _measure(part: str, options: argparse.Namespace) -> Any:
     texts = [sample.text for sample in read_samples(options.documents)]
+    if part == "ceiling":
+        return measure_ceiling(options.artifact, options.source, texts, options.limit, options.rounds)
     if part == "peak":
         return measure_peak(options.artifact, options.source, texts)
     if part == "backends":
