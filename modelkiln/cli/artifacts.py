@@ -18,9 +18,12 @@ ArtifactRef = Annotated[
 def info(artifact: ArtifactRef) -> None:
     """Say what an artifact is, what it was made from, and with what."""
     from modelkiln.artifact import read_manifest
+    from modelkiln.files import read_json
     from modelkiln.registries import folder_of
+    from modelkiln.vocabulary import WORDS
 
-    manifest = read_manifest(folder_of(artifact))
+    folder = folder_of(artifact)
+    manifest = read_manifest(folder)
     size = sum(file.size for file in manifest.files.values())
     for name, encoder in manifest.encoders.items():
         _row(
@@ -29,8 +32,8 @@ def info(artifact: ArtifactRef) -> None:
         )
         if encoder.vocabulary:
             table = [file.size for path, file in manifest.files.items() if path.startswith(f"{encoder.vocabulary}/")]
-            words = max(table) // (4 * manifest.dimension)
-            _row("  its vocabulary", f"{words} words, encoded when it was compiled, {sum(table) / 1e6:.1f} MB")
+            words = read_json(folder / encoder.vocabulary / WORDS, "the vocabulary")["words"]
+            _row("  its vocabulary", f"{len(words)} words, encoded when it was compiled, {sum(table) / 1e6:.1f} MB")
     _row("task", manifest.task)
     _row("backend", f"{manifest.backend} {manifest.precision}")
     if manifest.machine:
