@@ -49,6 +49,7 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
         ModelkilnError: another toolchain, a model that can't be compiled, an envelope that the model can't fill.
     """
     toolchain.check(request["toolchain"])
+    own = own_words(Path(request["words"])) if request["words"] else []  # a mistake in it is found before compiling
     import torch
 
     source, folder = Path(request["source"]), Path(request["folder"])
@@ -83,7 +84,6 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
         spec = EncoderSpec(**encoders[request["vocabulary"]])
         run = backend.load_graph(folder / graph, options, precision)
         encoder = Encoder(run, tokenizer, spec, dimension, pad_id)
-        own = own_words(Path(request["words"])) if request["words"] else []
         words = sorted({*whole_words(tokenizer), *own})
         digests = {name: sha256(folder / name) for name in relative_files(folder)}
         write_vocabulary(folder / vocabulary.FOLDER, words, encoder.encode, graph_digest(graph, digests))
