@@ -42,8 +42,8 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         request: source and folder (paths), backend, options, precision, max_batch, encoders ({name: max_length}),
-            vocabulary (the encoder to compile one for, or None), toolchain ({library: version}, held against what is
-            installed).
+            vocabulary (the encoder to compile one for, or None), words (a file of the user's own for it, or None),
+            toolchain ({library: version}, held against what is installed).
 
     Raises:
         ModelkilnError: another toolchain, a model that can't be compiled, an envelope that the model can't fill.
