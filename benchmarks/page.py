@@ -30,8 +30,8 @@ that both peers did and with the same threads. Quote the ratios: absolute times 
   documents at 512 tokens, so its keywords may differ.
 - *Same keywords* is the share of documents with the keywords of KeyBERT over sentence-transformers torch, in order,
   with scores within 1e-4.
-- *semeval2017.jsonl*, where a figure names it, has 493 paragraphs of scientific papers in English (SemEval 2017, task 10).
-  They are public, and no part of this project.
+- *semeval2017.jsonl*, where a figure names it, has 493 paragraphs of scientific papers in English (SemEval 2017,
+  task 10). They are public, and no part of this project.
 """
 
 # Of a backend: how each figure is written.
