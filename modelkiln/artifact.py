@@ -65,6 +65,10 @@ class Manifest:
     files: dict[str, File]
     digest: str = ""
 
+    def sha256s(self) -> dict[str, str]:
+        """The sha256 of each file, by its path."""
+        return {path: file.sha256 for path, file in self.files.items()}
+
 
 def content_digest(manifest: Manifest) -> str:
     """The hex sha256 that identifies an artifact."""
@@ -155,7 +159,7 @@ def verify(folder: Path, expected_digest: str | None = None) -> Manifest:
 def encoder_digest(manifest: Manifest, name: str) -> str:
     """The hex sha256 of all that an encoder's vectors depend on; encoders that share it give the same vectors."""
     spec = manifest.encoders[name]
-    digests = {path: file.sha256 for path, file in manifest.files.items()}
+    digests = manifest.sha256s()
     parts = f"{graph_digest(spec.graph, digests)} {digests[TOKENIZER]} {spec.max_length}"
     return hashlib.sha256(parts.encode()).hexdigest()
 

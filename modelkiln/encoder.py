@@ -143,8 +143,7 @@ def load_encoders(folder: Path, manifest: Manifest, threads: int | None = None) 
         tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
         vocabulary = None
         if spec.vocabulary and not batch_dependent:
-            digests = {path: file.sha256 for path, file in manifest.files.items()}
-            graph = graph_digest(spec.graph, digests)
+            graph = graph_digest(spec.graph, manifest.sha256s())
             vocabulary = read_vocabulary(folder / spec.vocabulary, graph, manifest.dimension)
         encoders[name] = Encoder(graphs[spec.graph], tokenizer, spec, manifest.dimension, manifest.pad_id, vocabulary)
     return encoders

@@ -29,7 +29,7 @@ WORDS = "words.json"
 VECTORS = "vectors.npy"
 AT_ONCE = 1024  # words, between two lines of progress
 MOST = 100_000  # words of a corpus, the most frequent: 154 MB of vectors of 384 dimensions
-WORD = re.compile(r"(?u)\w\w+")  # what CountVectorizer takes for a word (ngrams.py)
+WORD = re.compile(r"(?u)\w\w+")  # what CountVectorizer takes for a word (keywords/ngrams.py)
 
 
 class Vocabulary:

@@ -6,6 +6,8 @@ import os
 import platform
 from pathlib import Path
 
+from modelkiln.machine import this_machine
+
 INSTRUCTIONS = ("avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
@@ -14,7 +16,7 @@ def facts() -> dict[str, str]:
     cpu = _table("/proc/cpuinfo")
     memory = _table("/proc/meminfo").get("MemTotal", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    flags = set(cpu.get("flags", "").split())
+    flags = this_machine().instructions
     return {
         "processor": cpu.get("model name") or platform.processor() or platform.machine(),
         "cores": str(cores),

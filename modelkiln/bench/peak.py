@@ -19,9 +19,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import modelkiln
 from modelkiln import layouts
 from modelkiln.artifact import Manifest, read_manifest
-from modelkiln.bench.peer import load_extractor
 from modelkiln.bench.process import environment
 from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.files import read_json
@@ -53,7 +53,7 @@ def main() -> None:
     artifact = Path(config["artifact"])
     manifest = read_manifest(artifact)
     model = read_json(Path(config["source"]) / "config.json", "the source's config")
-    encoder = load_extractor(config["artifact"], config["threads"], 0)[0].document
+    encoder = modelkiln.load(artifact, threads=config["threads"], cache_mb=0).document
     length = encoder.spec.max_length
     documents = long_documents(json.load(sys.stdin), length)
     if min(encoder.count_tokens(documents)) < length:

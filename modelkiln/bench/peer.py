@@ -10,12 +10,11 @@ installed, so it imports the standard library and the peer's own libraries, and 
     {"op": "fresh"}         forget what was met
     {"op": "reset_peak"}    measure the peak of the memory from here on
     {"op": "peak"}          that peak, in MB
-    {"op": "about"}         versions, and whether the process remembers what it met
+    {"op": "about"}         versions
 """
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import sys
@@ -38,7 +37,7 @@ def main() -> None:
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # or importing OpenVINO reports to its makers
     config = json.loads(sys.argv[1])
     load, libraries = KINDS[config["kind"]]
-    extract, remembers = load(config)
+    extract = load(config)
     for line in sys.stdin:
         request = json.loads(line)
         reply: dict[str, Any] = {}
@@ -46,35 +45,27 @@ def main() -> None:
             reply = _extract(extract, request)
         elif request["op"] == "fresh":
             del extract  # before the next one is loaded: two at a time would count as memory
-            extract, remembers = load(config)
+            extract = load(config)
         elif request["op"] == "reset_peak":
             reply = {"reset": _reset_peak()}
         elif request["op"] == "peak":
             reply = {"peak_mb": _peak_mb()}
         elif request["op"] == "about":
-            reply = {"versions": _versions(libraries), "remembers": remembers}
+            reply = {"versions": _versions(libraries)}
         print(json.dumps(reply), file=replies, flush=True)
 
 
-def load_modelkiln(config: dict[str, Any]) -> tuple[Extract, bool]:
+def load_modelkiln(config: dict[str, Any]) -> Extract:
     """modelkiln; with `cache_mb` (0: nothing is remembered between calls), and with its compiled vocabulary or not."""
-    extractor, remembers = load_extractor(config["artifact"], config["threads"], config["cache_mb"])
-    if not config["table"]:
-        extractor.word.vocabulary = None
-    return lambda docs, ngrams: extractor.extract_keywords(docs, keyphrase_ngram_range=ngrams), remembers
-
-
-def load_extractor(artifact: str, threads: int, cache_mb: int) -> tuple[Any, bool]:
-    """An extractor, and whether it remembers what it met: not every version of modelkiln does."""
     import modelkiln
 
-    options: dict[str, Any] = (
-        {"cache_mb": cache_mb} if "cache_mb" in inspect.signature(modelkiln.load).parameters else {}
-    )
-    return modelkiln.load(artifact, threads=threads, **options), bool(options) and cache_mb > 0
+    extractor = modelkiln.load(config["artifact"], threads=config["threads"], cache_mb=config["cache_mb"])
+    if not config["table"]:
+        extractor.word.vocabulary = None
+    return lambda docs, ngrams: extractor.extract_keywords(docs, keyphrase_ngram_range=ngrams)
 
 
-def load_sentence_transformers(config: dict[str, Any]) -> tuple[Extract, bool]:
+def load_sentence_transformers(config: dict[str, Any]) -> Extract:
     """KeyBERT over sentence-transformers, with any of its backends."""
     from keybert import KeyBERT
     from sentence_transformers import SentenceTransformer
@@ -97,10 +88,10 @@ def load_sentence_transformers(config: dict[str, Any]) -> tuple[Extract, bool]:
         config["source"], device="cpu", backend=config["backend"], local_files_only=True, model_kwargs=settings
     )
     model.max_seq_length = config["max_length"]
-    return _keybert(KeyBERT(model)), False
+    return _keybert(KeyBERT(model))
 
 
-def load_transformers(config: dict[str, Any]) -> tuple[Extract, bool]:
+def load_transformers(config: dict[str, Any]) -> Extract:
     """KeyBERT over a transformers pipeline, as its documentation says; but cut where the others cut."""
     import torch
     from keybert import KeyBERT
@@ -109,10 +100,10 @@ def load_transformers(config: dict[str, Any]) -> tuple[Extract, bool]:
     torch.set_num_threads(config["threads"])
     tokenizer = AutoTokenizer.from_pretrained(config["source"], model_max_length=config["max_length"])
     model = AutoModel.from_pretrained(config["source"])
-    return _keybert(KeyBERT(pipeline("feature-extraction", model=model, tokenizer=tokenizer, device="cpu"))), False
+    return _keybert(KeyBERT(pipeline("feature-extraction", model=model, tokenizer=tokenizer, device="cpu")))
 
 
-def load_replaced(config: dict[str, Any]) -> tuple[Extract, bool]:
+def load_replaced(config: dict[str, Any]) -> Extract:
     """The system that modelkiln replaces: a traced graph of one text of a fixed length, to which every text is padded.
 
     One text at a time through a feature-extraction pipeline; the mean of the token vectors; KeyBERT around it.
@@ -167,11 +158,11 @@ def load_replaced(config: dict[str, Any]) -> tuple[Extract, bool]:
                 vectors.append((tokens * mask).sum(axis=0) / mask.sum())
             return np.stack(vectors)
 
-    return _keybert(KeyBERT(Embedder())), False
+    return _keybert(KeyBERT(Embedder()))
 
 
 # What each kind loads, and the libraries whose versions matter.
-KINDS: dict[str, tuple[Callable[[dict[str, Any]], tuple[Extract, bool]], list[str]]] = {
+KINDS: dict[str, tuple[Callable[[dict[str, Any]], Extract], list[str]]] = {
     "modelkiln": (load_modelkiln, ["modelkiln", "onnxruntime", "openvino", "numpy", "tokenizers"]),
     "sentence-transformers": (
         load_sentence_transformers,

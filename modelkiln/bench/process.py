@@ -71,7 +71,6 @@ class Process:
             self.end()
             raise
         self.versions: dict[str, str] = about["versions"]
-        self.remembers: bool = about["remembers"]
 
     def extract(self, texts: Sequence[str], ngrams: tuple[int, int], together: bool = False) -> dict[str, Any]:
         """`seconds` of each call, and `keywords` of each text."""

@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
+from modelkiln.cli.artifacts import ArtifactRef
 from modelkiln.errors import ModelkilnError
 
 
 def bench(
-    artifact: Annotated[
-        str,
-        typer.Argument(metavar="ARTIFACT", help="An artifact's folder, or mlflow:NAME@ALIAS, or mlflow:NAME/VERSION."),
-    ],
+    artifact: ArtifactRef,
     source: Annotated[Path, typer.Option(help="The uncompiled model.")] = Path("artifacts/source"),
     documents: Annotated[
         Path | None, typer.Option(help="JSONL with `id` and `text`; by default the golden samples.")

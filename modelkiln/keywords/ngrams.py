@@ -1,7 +1,7 @@
 """Documents -> candidate phrases, as scikit-learn's CountVectorizer finds them for KeyBERT, without scikit-learn.
 
 Source: scikit-learn 1.9, sklearn.feature_extraction.text.CountVectorizer with its defaults (lower-cased, words of two
-or more word characters, stop words taken out before phrases are made). tests/test_ngrams.py compares the two.
+or more word characters, stop words taken out before phrases are made). tests/keywords/test_ngrams.py compares them.
 A vectorizer of the caller's own is asked instead where there is one.
 """
 
