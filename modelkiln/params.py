@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from modelkiln import plugins, schema
+from modelkiln.bounds import Bounds
 from modelkiln.errors import ModelkilnError, one_line, raise_all
 
 PARAMS = Path("params.yaml")
@@ -58,19 +59,11 @@ class Compile:
 
 @dataclass(frozen=True)
 class Validate:
-    """How far the compiled model's answers may be from the uncompiled model's."""
+    """By which texts the compiled model is judged, and how far its answers may be from the uncompiled model's."""
 
-    atol: float  # largest absolute difference of a vector's component
-    min_cosine: float  # smallest cosine of a text's two vectors
-    score_atol: float  # largest difference of a keyword's score
-    golden: str  # a JSONL file of golden samples, id and text on each line
-
-    def __post_init__(self) -> None:
-        for name in ("atol", "score_atol"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must be above 0 and below 1, found {getattr(self, name)}")
-        if not 0 < self.min_cosine <= 1:
-            raise ValueError(f"min_cosine must be above 0 and at most 1, found {self.min_cosine}")
+    bounds: Bounds
+    golden: str  # a JSONL file of golden samples, id and text on each line; registered with the model
+    corpus: str  # a JSONL file of documents, id, text, and keywords where there are gold ones; may be the golden one
 
 
 @dataclass(frozen=True)

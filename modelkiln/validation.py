@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,20 +26,34 @@ def validate(artifact: Path, source: Path, reports: Path, params: Validate) -> V
     Args:
         artifact: What the compile stage wrote.
         source: What the download stage wrote.
-        reports: Replaced: verdict.json, metrics.json, predictions.json, junit.xml, latency.json.
+        reports: Replaced: verdict.json, metrics.json, predictions.json, junit.xml, evidence/, latency.json.
         params: The validate section.
 
     Raises:
         ModelkilnError: there is no artifact to judge, or there are no samples to judge it by.
     """
-    read_manifest(artifact)
-    samples = golden.read_samples(Path(params.golden))
     with staged_folder(reports) as folder:
-        with step(f"judging {artifact} on {len(samples)} golden samples"):
-            exit_code = _run_checks(artifact, source, folder, params)
-        verdict = _settle(folder, exit_code)
+        verdict = judge(artifact, source, folder, params)
         write_text(folder / "latency.json", to_json(_measure(artifact, params) if verdict.passed else {}))
     return verdict
+
+
+def judge(artifact: Path, source: Path, folder: Path, params: Validate, *extra: str) -> Verdict:
+    """The verdict of the checks, with all that they leave in `folder`; nothing is measured. See validate.
+
+    Args:
+        artifact: What the compile stage wrote.
+        source: What the download stage wrote.
+        folder: Exists.
+        params: The validate section.
+        extra: Further arguments for pytest.
+    """
+    read_manifest(artifact)
+    golden.read_samples(Path(params.golden))
+    golden.read_samples(Path(params.corpus))
+    with step(f"judging {artifact}"):
+        exit_code = _run_checks(artifact, source, folder, params, extra)
+    return _settle(folder, exit_code)
 
 
 def _measure(artifact: Path, params: Validate) -> dict[str, Any]:
@@ -62,16 +77,16 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in ours.items() if not name.startswith("PYTEST_")}
 
 
-def _run_checks(artifact: Path, source: Path, folder: Path, params: Validate) -> int:
+def _run_checks(artifact: Path, source: Path, folder: Path, params: Validate, extra: Sequence[str]) -> int:
     command = [sys.executable, "-m", "pytest", "--pyargs", "modelkiln.checks", "--verbose", "--no-header", "--tb=short"]
     # Not the settings, plug-ins' caches or conftest of whatever folder this is run in.
     command += ["-c", os.devnull, "--rootdir", str(Path(__file__).parent / "checks"), "-p", "no:cacheprovider"]
     command += ["--artifact", str(artifact), "--source", str(source), "--golden", params.golden]
-    command += ["--reports", str(folder), "--junitxml", str(folder / "junit.xml")]
-    command += ["--atol", str(params.atol), "--min-cosine", str(params.min_cosine)]
-    command += ["--score-atol", str(params.score_atol)]
+    command += ["--corpus", params.corpus, "--reports", str(folder), "--junitxml", str(folder / "junit.xml")]
+    for name, bound in asdict(params.bounds).items():
+        command += [f"--{name.replace('_', '-')}", str(bound)]
     # stdout is the stage's: pytest's report is progress here.
-    return subprocess.run(command, env=_environment(), stdout=sys.stderr, check=False).returncode
+    return subprocess.run([*command, *extra], env=_environment(), stdout=sys.stderr, check=False).returncode
 
 
 def _settle(folder: Path, exit_code: int) -> Verdict:

@@ -14,6 +14,7 @@ from modelkiln.errors import ModelkilnError
 from modelkiln.files import read_json
 
 VERDICT = "verdict.json"
+NOT_APPLICABLE = "not applicable"
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class Figure:
     value: float | None  # rounded to three digits, but never across the bound; None: not a finite number
     bound: float
     side: str  # "at most" or "at least"
+
+    def __str__(self) -> str:
+        return f"{'not finite' if self.value is None else f'{self.value:g}'} ({self.side} {self.bound:g})"
 
     def holds(self) -> bool:
         """Whether the figure is within its bound; a figure that is no number never is."""
@@ -36,7 +40,7 @@ class Check:
     """What became of one check."""
 
     name: str
-    outcome: str  # passed, failed, error, skipped
+    outcome: str  # passed, failed, error, skipped; or not applicable, which the verdict does not depend on
     figures: dict[str, Figure] = field(default_factory=dict)
     reason: str = ""
 
@@ -48,26 +52,27 @@ class Verdict:
     passed: bool
     artifact: str  # its content digest; empty where it could not be read
     source: dict[str, Any] = field(default_factory=dict)
-    tolerances: dict[str, float] = field(default_factory=dict)
+    bounds: dict[str, float] = field(default_factory=dict)
     golden: str = ""  # sha256 of the golden samples
     checks: list[Check] = field(default_factory=list)
     error: str = ""  # why there is no positive verdict, where no check says it
 
     def is_borne_out(self) -> bool:
-        """Whether there are checks, each of them passed, and each figure is within its bound."""
+        """Whether there are checks, each that applies has passed, and each figure is within its bound."""
+        applicable = [check for check in self.checks if check.outcome != NOT_APPLICABLE]
         return (
-            bool(self.checks)
+            bool(applicable)
             and not self.error
-            and all(
-                check.outcome == "passed" and all(figure.holds() for figure in check.figures.values())
-                for check in self.checks
-            )
+            and all(check.outcome == "passed" for check in applicable)
+            and all(figure.holds() for check in self.checks for figure in check.figures.values())
         )
 
     def failures(self) -> list[str]:
         """One line for each reason of a negative verdict."""
         failed = [
-            f"{check.name}: {check.reason or check.outcome}" for check in self.checks if check.outcome != "passed"
+            f"{check.name}: {check.reason or check.outcome}"
+            for check in self.checks
+            if check.outcome not in ("passed", NOT_APPLICABLE)
         ]
         return failed + ([self.error] if self.error else [])
 

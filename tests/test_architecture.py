@@ -15,7 +15,7 @@ PLUGINS = ("backends", "sources", "registries", "tasks")
 LAYERS = [
     {"errors"},
     {"env", "files", "machine", "plugins", "progress"},
-    {"artifact", "parity", "schema", "verdict"},
+    {"artifact", "bounds", "parity", "schema", "verdict"},
     {"params", "toolchain", "golden"},
     {"cache", "compose", "encoder_module", "layouts", "phrase_store", "vocabulary"},
     {"onnx_export"},
@@ -80,6 +80,7 @@ def test_dvc_depends_on_what_the_stage_runs(stage: str) -> None:
         "compile.task",
         "compile.words",
         "upload.registry",
+        "validate.corpus",
         "validate.golden",
     }
     values = {name: PARAMS[name.split(".")[0]][name.split(".")[1]] for name in names}

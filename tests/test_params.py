@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from imports import ROOT
 
 from modelkiln import ModelkilnError, params, plugins
+from modelkiln.bounds import STRICT
 from modelkiln.plugins import suggest
 
 COMMITTED = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -43,7 +45,7 @@ def mistakes(**changes: Any) -> str:
 def test_committed_params_are_good() -> None:
     found = params.load(ROOT / "params.yaml")
     assert found.compile.encoders["document"].max_length == 256
-    assert found.validate.score_atol == 1e-4
+    assert found.validate.bounds == STRICT
 
 
 @pytest.mark.parametrize(
@@ -80,8 +82,8 @@ def test_committed_params_are_good() -> None:
         ),
         ({"compile__vocabulary": "wrod"}, "vocabulary: no encoder 'wrod'; it has document, word, or null"),
         ({"compile__encoders__word__max_length": 2}, "max_length must be at least 3, found 2"),
-        ({"validate__atol": -1}, "atol must be above 0 and below 1, found -1"),
-        ({"validate__min_cosine": 1.5}, "min_cosine must be above 0 and at most 1, found 1.5"),
+        ({"validate__bounds": {**asdict(STRICT), "atol": -1}}, "atol must be from 0 to 1, found -1"),
+        ({"validate__bounds": {**asdict(STRICT), "min_cosine": 1.5}}, "min_cosine must be from 0 to 1, found 1.5"),
         ({"validate": ...}, "validate: is missing"),
         ({"validate__golden": None}, "validate.golden: expected text, found None"),
         ({"upload__name": "my model"}, "upload: name may have letters, digits, dots, dashes and underscores"),
@@ -106,8 +108,15 @@ def test_mistake_is_named_with_its_place_and_what_would_do(changes: dict[str, An
 
 
 def test_all_mistakes_are_reported_at_once() -> None:
-    found = mistakes(compile__backend="neuronn", compile__max_bach=1, validate__atol="tight", upload__alias=..., typo=1)
-    for part in ("5 mistakes", "neuronn", "max_bach", "validate.atol", "upload.alias: is missing", "typo: unknown key"):
+    found = mistakes(compile__backend="neuronn", compile__max_bach=1, validate__golden=3, upload__alias=..., typo=1)
+    for part in (
+        "5 mistakes",
+        "neuronn",
+        "max_bach",
+        "validate.golden",
+        "upload.alias: is missing",
+        "typo: unknown key",
+    ):
         assert part in found
 
 

@@ -16,12 +16,13 @@ from tiny import build_tiny_model
 
 from modelkiln import ModelkilnError
 from modelkiln.artifact import Manifest, read_manifest, seal
+from modelkiln.bounds import STRICT
 from modelkiln.files import to_json, write_text
 from modelkiln.params import Validate
 from modelkiln.validation import _settle, validate
 from modelkiln.verdict import Check, Verdict, read_verdict
 
-PARAMS = Validate(atol=1e-4, min_cosine=0.9999, score_atol=1e-4, golden="")
+PARAMS = Validate(STRICT, golden="", corpus="")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def judge(artifact: Path, source: Path, reports: Path, golden: Path) -> Verdict:
-    return validate(artifact, source, reports, replace(PARAMS, golden=str(golden)))
+    return validate(artifact, source, reports, replace(PARAMS, golden=str(golden), corpus=str(golden)))
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_good_artifact_passes_and_leaves_its_reports(
     first = judge(tiny_artifact, tiny_source, tmp_path / "first", golden)
     assert first.passed
     assert first.artifact == read_manifest(tiny_artifact).digest
-    names = {path.name for path in (tmp_path / "first").iterdir()}
+    names = {path.name for path in (tmp_path / "first").iterdir()} - {"evidence"}
     assert names == {"junit.xml", "latency.json", "metrics.json", "predictions.json", "verdict.json"}
     predictions = json.loads((tmp_path / "first" / "predictions.json").read_text())
     assert len(predictions["predictions"]) == len(predictions["inference_params"]) == 4

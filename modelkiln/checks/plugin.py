@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from modelkiln.bounds import STRICT, Bounds
 from modelkiln.errors import one_line
-from modelkiln.verdict import VERDICT, Check, Figure, Verdict
+from modelkiln.verdict import NOT_APPLICABLE, VERDICT, Check, Figure, Verdict
 
-TOLERANCES = {"atol": 1e-4, "min_cosine": 0.9999, "score_atol": 1e-4}
-PREDICTIONS = pytest.StashKey[dict[str, Any]]()  # the golden samples, for the report
+PREDICTIONS = pytest.StashKey[dict[str, Any]]()  # the golden samples, for the registry
+EVIDENCE_FILES = ("documents.json", "lengths.json", "scores.json", "worst.json")  # written always, if only as []
+EVIDENCE = pytest.StashKey[dict[str, list[Any]]]()  # rows for the plots and the report, by the file that they go to
 IDENTITY = pytest.StashKey[dict[str, Any]]()  # what was judged
 
 
@@ -26,16 +28,19 @@ def pytest_load_initial_conftests(args: list[str], parser: pytest.Parser) -> Non
     group.addoption("--artifact", type=Path, help="the artifact to judge, a folder")
     group.addoption("--source", type=Path, help="the uncompiled model that it was compiled from, a folder")
     group.addoption("--golden", type=Path, help="golden samples, JSONL of id and text (default: modelkiln's own)")
-    group.addoption("--reports", type=Path, help="folder to write verdict.json, metrics.json and predictions.json to")
-    group.addoption("--atol", type=float, default=TOLERANCES["atol"], help="of a vector's component [%(default)s]")
-    group.addoption("--min-cosine", type=float, default=TOLERANCES["min_cosine"], help="of two vectors [%(default)s]")
-    group.addoption("--score-atol", type=float, default=TOLERANCES["score_atol"], help="of a score [%(default)s]")
+    group.addoption("--corpus", type=Path, help="JSONL of id, text and gold keywords (default: the golden samples)")
+    group.addoption("--reports", type=Path, help="folder to write the verdict, the metrics and the evidence to")
+    group.addoption("--remember", type=Path, help="folder that keeps the uncompiled model's vectors for the next run")
+    for bound in fields(Bounds):
+        option, default = f"--{bound.name.replace('_', '-')}", getattr(STRICT, bound.name)
+        group.addoption(option, type=float, default=default, help=f"{bound.metadata['meaning']} [%(default)s]")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Starts the record of a run of the suite."""
     if _asks_for_the_suite(config.invocation_params.args):
         config.stash[PREDICTIONS] = {}
+        config.stash[EVIDENCE] = {}
         config.stash[IDENTITY] = {"artifact": ""}
         config.pluginmanager.register(Record(config), "modelkiln-record")
 
@@ -67,7 +72,8 @@ class Record:
             outcome = "failed" if report.when == "call" else "error"
             self._checks[name] = Check(name, outcome, figures, _reason(report))
         elif report.skipped:
-            self._checks[name] = Check(name, "skipped", figures, _reason(report))
+            outcome = NOT_APPLICABLE if (NOT_APPLICABLE, True) in report.user_properties else "skipped"
+            self._checks[name] = Check(name, outcome, figures, _reason(report))
         elif report.when == "call":
             self._checks[name] = Check(name, "passed", figures)
 
@@ -84,7 +90,7 @@ class Record:
         identity: dict[str, Any] = self._config.stash[IDENTITY]
         verdict = Verdict(
             passed=False,
-            tolerances={name: self._config.getoption(name) for name in TOLERANCES},
+            bounds=asdict(bounds_of(self._config)),
             checks=checks,
             error=error,
             **identity,
@@ -96,6 +102,8 @@ class Record:
         write_text(folder / VERDICT, to_json(asdict(verdict)))
         write_text(folder / "metrics.json", to_json(_metrics(verdict)))
         write_text(folder / "predictions.json", to_json(self._config.stash[PREDICTIONS]))
+        for evidence in sorted({*EVIDENCE_FILES, *self._config.stash[EVIDENCE]}):
+            write_text(folder / "evidence" / evidence, to_json(self._config.stash[EVIDENCE].get(evidence, [])))
 
 
 class Judge:
@@ -112,6 +120,11 @@ class Judge:
         """Fails the check unless value >= bound."""
         self._hold(name, value, bound, "at least")
 
+    def not_applicable(self, reason: str) -> NoReturn:
+        """Ends a check that has nothing to judge. It says so, and the verdict does not depend on it."""
+        self._properties.append((NOT_APPLICABLE, True))
+        pytest.skip(reason)
+
     def _hold(self, name: str, value: float, bound: float, side: str) -> None:
         holds = value <= bound if side == "at most" else value >= bound  # False for NaN
         figure = Figure(_rounded(value), bound, side)
@@ -120,6 +133,11 @@ class Judge:
         self._properties.append((name, figure))
         if not holds:
             pytest.fail(f"{name} is {value:.4g}, has to be {side} {bound:g}", pytrace=False)
+
+
+def bounds_of(config: pytest.Config) -> Bounds:
+    """The bounds that this run's options give."""
+    return Bounds(**{bound.name: config.getoption(bound.name) for bound in fields(Bounds)})
 
 
 @pytest.fixture
