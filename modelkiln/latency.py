@@ -136,9 +136,14 @@ def measure(peers: tuple[Peer, Peer], texts: Sequence[str], what: str) -> dict[s
 def figures(results: Results, peers: tuple[Peer, Peer]) -> dict[str, Any]:
     """What was measured, as latency.json has it."""
     samples = {peer.name: _alone(results.records, peer.name) for peer in peers}
+    ratios = {name: paired.ratio(pairs) for name, pairs in _pairs(results, peers).items()}
+    theirs, ours = (results.starts[peer.name, peer.threads]["files_mb"] for peer in peers)
+    ratios["size_mb"] = paired.Ratio(
+        theirs / ours, theirs / ours, theirs / ours, theirs != ours
+    )  # nothing was measured
     return {
         **{peer.name: _figures_of(results, peer, samples[peer.name]) for peer in reversed(peers)},
-        "ratios": {name: asdict(_rounded(paired.ratio(pairs))) for name, pairs in _pairs(results, peers).items()},
+        "ratios": {name: asdict(_rounded(ratio)) for name, ratio in ratios.items()},
         "samples_ms": {name: [_short(each) for each in samples[name]] for name in (COMPILED, UNCOMPILED)},
     }
 
