@@ -13,6 +13,7 @@ met the document before; what the documents of a round share is remembered from 
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -32,6 +33,7 @@ ROUNDS = 2  # each starts both once more, and the uncompiled model takes seconds
 DOCUMENTS = 12  # in a round, at the most
 SIZES = (1, 6)  # documents in a call
 WARM_UP = 3  # documents in a block of the warm-up
+PATIENCE = 30.0  # seconds; what a round has not begun by then is left out, its first turns apart
 NGRAMS = (1, 1)  # extract_keywords' default
 
 
@@ -75,24 +77,21 @@ class Step:
     """One thing that one of the two does."""
 
     peer: Peer
-    round: int
     texts: tuple[str, ...]  # of the round
     turn: Turn | None  # None: it is started, and warmed up
 
 
-def schedule(peers: tuple[Peer, Peer], texts: Sequence[str]) -> list[Step]:
-    """Who does what, one after the other."""
-    steps = []
-    for number in range(ROUNDS):
-        order = peers if number % 2 == 0 else peers[::-1]
-        chosen = choose_texts(texts, number)
-        steps += [Step(peer, number, chosen, None) for peer in order]
-        for size in dict.fromkeys(min(size, len(chosen)) for size in SIZES):
-            scenario = Scenario(NGRAMS, size)
-            plan = Plan(order, (scenario,), chosen, documents=len(chosen), rounds=1)
-            for turn in turns(plan, scenario, order):
-                fresh = replace(turn, round=number, before=() if turn.block == 0 else None)
-                steps.append(Step(turn.peer, number, chosen, fresh))
+def schedule(peers: tuple[Peer, Peer], texts: Sequence[str], number: int) -> list[Step]:
+    """Who does what in a round, one after the other."""
+    order = peers if number % 2 == 0 else peers[::-1]
+    chosen = choose_texts(texts, number)
+    steps = [Step(peer, chosen, None) for peer in order]
+    for size in dict.fromkeys(min(size, len(chosen)) for size in SIZES):
+        scenario = Scenario(NGRAMS, size)
+        plan = Plan(order, (scenario,), chosen, documents=len(chosen), rounds=1)
+        for turn in turns(plan, scenario, order):
+            fresh = replace(turn, round=number, before=() if turn.block == 0 else None)
+            steps.append(Step(turn.peer, chosen, fresh))
     return steps
 
 
@@ -113,34 +112,51 @@ def measure(peers: tuple[Peer, Peer], texts: Sequence[str], what: str) -> dict[s
         PeerError: one of them can't go on; says which.
     """
     results = Results()
-    running: dict[Peer, Process] = {}
     stable = True
-    steps = schedule(peers, texts)
+    measured: set[str] = set()
+    for number in range(ROUNDS):
+        steps = schedule(peers, texts, number)
+        steady, met = _do_round(steps, results, f"{what}, round {number + 1} of {ROUNDS}")
+        stable &= steady
+        measured |= met
+    return {"documents": len(measured), "rounds": ROUNDS, "stable": stable, **figures(results, peers)}
+
+
+def _do_round(steps: Sequence[Step], results: Results, what: str) -> tuple[bool, set[str]]:
+    """Whether the warm-ups ended well, and the documents that were measured."""
+    running: dict[Peer, Process] = {}
+    steady = True
+    measured: set[str] = set()
+    done = 0
+    began = time.perf_counter()
     try:
         for step in track(steps, what, len(steps)):
             with _named(step.peer):
                 if step.turn is None:
                     start(step.peer, step.texts[0], running, results)
-                    stable &= paired.warm_up(partial(_warm_up_block, running[step.peer], step.texts[:WARM_UP]))
-                else:
-                    if step.turn.before is not None:
-                        running[step.peer].ask({"op": "fresh"})
-                    results.records.append(take(step.turn, running[step.peer])[0])
+                    steady &= paired.warm_up(partial(_warm_up_block, running[step.peer], step.texts[:WARM_UP]))
+                    continue
+                if done and done % 2 == 0 and time.perf_counter() - began > PATIENCE:
+                    say(f"{what}: {PATIENCE:.0f} s have passed; the rest of it is left out")
+                    break
+                if step.turn.before is not None:
+                    running[step.peer].ask({"op": "fresh"})
+                results.records.append(take(step.turn, running[step.peer])[0])
+                measured.update(step.turn.texts)
+                done += 1
     finally:
         for process in running.values():
             process.end()
-    documents = len({text for step in steps for text in step.texts})
-    return {"documents": documents, "rounds": ROUNDS, "stable": stable, **figures(results, peers)}
+    return steady, measured
 
 
 def figures(results: Results, peers: tuple[Peer, Peer]) -> dict[str, Any]:
     """What was measured, as latency.json has it."""
     samples = {peer.name: _alone(results.records, peer.name) for peer in peers}
-    ratios = {name: paired.ratio(pairs) for name, pairs in _pairs(results, peers).items()}
+    ratios = {name: paired.ratio(pairs) for name, pairs in _pairs(results, peers).items() if len(pairs) > 1}
     theirs, ours = (results.starts[peer.name, peer.threads]["files_mb"] for peer in peers)
-    ratios["size_mb"] = paired.Ratio(
-        theirs / ours, theirs / ours, theirs / ours, theirs != ours
-    )  # nothing was measured
+    smaller = theirs / ours  # known exactly
+    ratios["size_mb"] = paired.Ratio(smaller, smaller, smaller, smaller != 1)
     return {
         **{peer.name: _figures_of(results, peer, samples[peer.name]) for peer in reversed(peers)},
         "ratios": {name: asdict(_rounded(ratio)) for name, ratio in ratios.items()},
