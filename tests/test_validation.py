@@ -97,9 +97,11 @@ def test_truncation_at_half_the_length_is_refused(forge: Any, tiny_source: Path,
     manifest = read_manifest(forge())
     shutil.rmtree(tmp_path / "forged")
     short = {name: replace(spec, max_length=24) for name, spec in manifest.encoders.items()}
-    verdict = judge_only(forge(encoders=short), tiny_source, tmp_path / "reports", golden)
+    verdict = judge(forge(encoders=short), tiny_source, tmp_path / "reports", golden)
     assert not verdict.passed
     assert any("vectors: golden texts" in failure for failure in verdict.failures())
+    # Its bytes are what was compiled, so it may be loaded: that it is refused is no reason not to know its speed.
+    assert json.loads((tmp_path / "reports" / "latency.json").read_text())["compiled"]["p50_ms"] > 0
 
 
 def test_damaged_artifact_is_a_negative_verdict_without_loading_it(
