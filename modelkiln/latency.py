@@ -30,10 +30,10 @@ from modelkiln.progress import say, track
 
 UNCOMPILED, COMPILED = "uncompiled", "compiled"
 ROUNDS = 2  # each starts both once more, and the uncompiled model takes seconds to start
-DOCUMENTS = 12  # in a round, at the most
-SIZES = (1, 6)  # documents in a call
+DOCUMENTS = 10  # in a round, at the most
+SIZES = (1, 4)  # documents in a call
 WARM_UP = 3  # documents in a block of the warm-up
-PATIENCE = 30.0  # seconds; what a round has not begun by then is left out, its first turns apart
+PATIENCE = 20.0  # seconds for a round's turns; those that it has not begun by then are left out, the first ones apart
 NGRAMS = (1, 1)  # extract_keywords' default
 
 
@@ -128,7 +128,7 @@ def _do_round(steps: Sequence[Step], results: Results, what: str) -> tuple[bool,
     steady = True
     measured: set[str] = set()
     done = 0
-    began = time.perf_counter()
+    began = 0.0
     try:
         for step in track(steps, what, len(steps)):
             with _named(step.peer):
@@ -136,6 +136,7 @@ def _do_round(steps: Sequence[Step], results: Results, what: str) -> tuple[bool,
                     start(step.peer, step.texts[0], running, results)
                     steady &= paired.warm_up(partial(_warm_up_block, running[step.peer], step.texts[:WARM_UP]))
                     continue
+                began = began or time.perf_counter()
                 if done and done % 2 == 0 and time.perf_counter() - began > PATIENCE:
                     say(f"{what}: {PATIENCE:.0f} s have passed; the rest of it is left out")
                     break

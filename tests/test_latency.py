@@ -23,7 +23,7 @@ from modelkiln.golden import read_samples
 
 TEXTS = [sample.text for sample in read_samples()]
 FIGURES = {"load_s", "first_answer_s", "p50_ms", "p95_ms", "p99_ms", "docs_per_s", "peak_mb", "size_mb"}
-RATIOS = {"load_s", "first_answer_s", "p50_ms", "docs_per_s_1", "docs_per_s_6", "peak_mb", "size_mb"}
+RATIOS = {"load_s", "first_answer_s", "p50_ms", "docs_per_s_1", "docs_per_s_4", "peak_mb", "size_mb"}
 
 
 def twice(artifact: Path, source: Path) -> tuple[Peer, Peer]:
@@ -36,19 +36,22 @@ def dummies() -> tuple[Peer, Peer]:
     return Peer("a", {"threads": 0}), Peer("b", {"threads": 0})
 
 
-def test_profile_has_the_figures_of_both_and_their_ratios(table_artifact: Path, tiny_source: Path) -> None:
+def test_profile_has_the_figures_of_both_and_their_ratios(
+    table_artifact: Path, tiny_source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "PATIENCE", float("inf"))  # or a busy machine would leave some out
     found = latency.profile(table_artifact, tiny_source, TEXTS)
     assert set(found) == {"documents", "rounds", "stable", "compiled", "uncompiled", "ratios", "samples_ms"}
-    assert (found["documents"], found["rounds"]) == (24, 2)
+    assert (found["documents"], found["rounds"]) == (20, 2)
     assert isinstance(found["stable"], bool)
     for name in (latency.COMPILED, latency.UNCOMPILED):
         figures = found[name]
         assert set(figures) == FIGURES
-        assert set(figures["docs_per_s"]) == {"1", "6"}
+        assert set(figures["docs_per_s"]) == {"1", "4"}
         assert all(value > 0 for value in (*figures["docs_per_s"].values(), figures["size_mb"], figures["peak_mb"]))
         assert 0 < figures["load_s"] <= figures["first_answer_s"]
         assert figures["p50_ms"] <= figures["p95_ms"] <= figures["p99_ms"] == max(found["samples_ms"][name])
-        assert len(found["samples_ms"][name]) == 24
+        assert len(found["samples_ms"][name]) == 20
     assert set(found["ratios"]) == RATIOS
     for figure in found["ratios"].values():
         assert set(figure) == {"ratio", "low", "high", "distinguishable"}
@@ -113,7 +116,7 @@ def test_turns_alternate_and_the_other_one_is_first_in_the_next_round() -> None:
                 assert first.turn.round == number
 
 
-@pytest.mark.parametrize("number", [1, 2, 5, 11, 12, 13, 23, 24, 30, 500])
+@pytest.mark.parametrize("number", [1, 2, 5, 9, 10, 11, 19, 20, 30, 500])
 def test_rounds_measure_documents_from_all_over_the_file(number: int) -> None:
     texts = [str(index) for index in range(number)]
     rounds = [latency.choose_texts(texts, index) for index in range(latency.ROUNDS)]
@@ -136,7 +139,7 @@ def test_one_document_is_measured_once_a_round(table_artifact: Path, tiny_source
         assert len(samples) == latency.ROUNDS
         assert found[name]["p95_ms"] == found[name]["p99_ms"] == max(samples)
         assert set(found[name]["docs_per_s"]) == {"1"}
-    assert set(found["ratios"]) == RATIOS - {"docs_per_s_6"}
+    assert set(found["ratios"]) == RATIOS - {"docs_per_s_4"}
 
 
 def test_round_that_takes_too_long_leaves_its_last_turns_out_in_pairs(
@@ -145,7 +148,7 @@ def test_round_that_takes_too_long_leaves_its_last_turns_out_in_pairs(
     monkeypatch.setattr(latency, "PATIENCE", 0.0)
     found = latency.measure(twice(table_artifact, tiny_source), TEXTS, "measuring")
     assert found["documents"] == latency.DOCUMENTS  # half of them in each round
-    assert set(found["ratios"]) == RATIOS - {"docs_per_s_6"}
+    assert set(found["ratios"]) == RATIOS - {"docs_per_s_4"}
     assert len(found["samples_ms"]["compiled"]) == len(found["samples_ms"]["uncompiled"]) == latency.DOCUMENTS
     assert capsys.readouterr().err.count("the rest of it is left out") == latency.ROUNDS
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 STEADY = 0.05  # of two blocks in a row, the longer one takes no more than this share more
 MOST_BLOCKS = 6  # of a warm-up: a process that is not steady by then is measured as it is
+MOST_SECONDS = 10.0  # of a warm-up that has done two blocks
 # Student's t for 95% and 1, 2, 3 … degrees of freedom; beyond the last one it hardly changes, and only downward.
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
@@ -50,15 +51,16 @@ def percentile(samples: Sequence[float], percent: int) -> float:
 
 
 def warm_up(block: Callable[[], float]) -> bool:
-    """Does a block of work until two in a row take the same, within STEADY; False where MOST_BLOCKS were not enough.
+    """Does a block of work until two in a row take the same, within STEADY; False where that took too long.
+
+    Too long: MOST_BLOCKS, or MOST_SECONDS once there were two.
 
     Args:
         block: Does the same work each time, and gives the seconds that it took.
     """
-    last = block()
-    for _ in range(MOST_BLOCKS - 1):
-        seconds = block()
-        if max(last, seconds) <= (1 + STEADY) * min(last, seconds):
+    taken = [block()]
+    while len(taken) < 2 or (len(taken) < MOST_BLOCKS and sum(taken) < MOST_SECONDS):
+        taken.append(block())
+        if max(taken[-2:]) <= (1 + STEADY) * min(taken[-2:]):
             return True
-        last = seconds
     return False

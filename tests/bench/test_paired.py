@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelkiln.bench.paired import MOST_BLOCKS, percentile, ratio, warm_up
+from modelkiln.bench.paired import MOST_BLOCKS, MOST_SECONDS, percentile, ratio, warm_up
 
 
 def pairs(generator: random.Random, number: int, faster: float, noise: float) -> list[tuple[float, float]]:
@@ -97,3 +97,10 @@ def test_series_that_never_gets_steady_is_marked_and_ended() -> None:
     taken: list[float] = []
     assert not warm_up(blocks_of((1.1**index for index in range(100)), taken))
     assert len(taken) == MOST_BLOCKS
+
+
+def test_slow_series_ends_by_the_time_it_takes_but_not_before_two_blocks() -> None:
+    taken: list[float] = []
+    assert not warm_up(blocks_of(iter([4.0, 5.0, 6.0, 6.0]), taken))
+    assert taken == [4.0, 5.0, 6.0]
+    assert warm_up(blocks_of(iter([2 * MOST_SECONDS, 2 * MOST_SECONDS]), []))
