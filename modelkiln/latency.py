@@ -64,12 +64,16 @@ def profile(artifact: Path, source: Path, texts: Sequence[str]) -> dict[str, Any
 
 
 def summary(latency: dict[str, Any]) -> dict[str, float]:
-    """What metrics.json says of a profile: nothing where there is none, `times_faster` only where it can be told."""
+    """What metrics.json says of a profile: nothing where there is none, `times_faster` only where it can be told.
+
+    Where the processes did not get steady it can't: on busy cores the ratio is that of how each bears being disturbed.
+    """
     if COMPILED not in latency:
         return {}
     figures = {name: float(latency[COMPILED][name]) for name in ("p50_ms", "size_mb", "peak_mb")}
     faster = latency["ratios"]["p50_ms"]
-    return {**figures, "times_faster": float(faster["ratio"])} if faster["distinguishable"] else figures
+    told = faster["distinguishable"] and latency["stable"]
+    return {**figures, "times_faster": float(faster["ratio"])} if told else figures
 
 
 @dataclass(frozen=True)
