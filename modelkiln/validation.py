@@ -35,7 +35,7 @@ def validate(artifact: Path, source: Path, reports: Path, params: Validate) -> V
     Args:
         artifact: What the compile stage wrote.
         source: What the download stage wrote.
-        reports: Replaced: verdict.json, predictions.json, junit.xml, evidence/, latency.json, metrics.json, report.html.
+        reports: Replaced: the verdict, the report that people read, and what both are made from.
         params: The validate section.
 
     Raises:

@@ -103,7 +103,8 @@ def _is_sound_check(check: Check) -> bool:
 
 def _is_sound_figure(figure: Figure) -> bool:
     known = figure.value is None or finite(figure.value) is not None
-    return known and finite(figure.bound) is not None and figure.side in ("at most", "at least")
+    bounded = finite(figure.bound) is not None and figure.side in ("at most", "at least")
+    return known and (bounded or (figure.bound is None and figure.side == ""))
 
 
 def _manifest(artifact: Path, notes: list[str]) -> dict[str, Any]:

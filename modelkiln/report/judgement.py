@@ -117,6 +117,8 @@ def room(figure: Figure) -> tuple[float | None, str]:
     """
     if figure.value is None:
         return None, "not finite"
+    if figure.bound is None:
+        return 0.0, ""
     value, bound = float(figure.value), float(figure.bound)
     if figure.side == "at least" and 0 <= bound <= 1 and value <= 1:
         used, allowed = 1 - value, 1 - bound  # what counts is how much is missing from 1
@@ -159,7 +161,7 @@ def _line(name: str, figure: Figure) -> Line:
         filled = max(filled, FULL + 4)
     elif share:
         filled = max(filled, 1.5)
-    bound = f"{figure.side} {words.exact(figure.bound)}"
+    bound = f"{figure.side} {words.exact(figure.bound)}" if figure.bound is not None else "no bound"
     return Line(words.spaced(name), words.exact(figure.value), bound, holds, round(filled, 1), said)
 
 
