@@ -138,7 +138,7 @@ def make_verdict(digest: str, evidence: dict[str, list[Any]], off: float) -> Ver
         crash = "RuntimeError: [ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned"
         checks.append(Check("invariance: a much longer neighbour[word]", "error", reason=crash))
     checks = sorted([*checks, quality], key=lambda check: check.name)
-    verdict = Verdict(False, digest, SOURCE, asdict(STRICT), "c0ffee" * 10 + "c0ff", checks)
+    verdict = Verdict(False, digest, SOURCE, asdict(STRICT), "c0ffee" * 10 + "c0ff", checks=checks)
     return Verdict(**{**vars(verdict), "passed": verdict.is_borne_out()})
 
 
