@@ -30,12 +30,28 @@ def pytest_collection_modifyitems(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A check that wants a `mode` or an `encoder_name` is made once for each of the task."""
+    """A check is made for each mode, or for each encoder, of the task where it wants to know which."""
     task = _task(metafunc.config)
+    modes = [", ".join(f"{name} {value}" for name, value in params.items()) for params in task.GOLDEN_PARAMS]
     if "mode" in metafunc.fixturenames:
-        metafunc.parametrize("mode", range(len(task.GOLDEN_PARAMS)), ids=map(_said, task.GOLDEN_PARAMS))
+        metafunc.parametrize("mode", range(len(modes)), ids=modes)
+    if "corpus_mode" in metafunc.fixturenames:
+        if golden_path(metafunc.config) == corpus_path(metafunc.config):
+            metafunc.parametrize("corpus_mode", [None], ids=["every mode"])
+        else:
+            metafunc.parametrize("corpus_mode", range(len(modes)), ids=modes)
     if "encoder_name" in metafunc.fixturenames:
         metafunc.parametrize("encoder_name", task.ENCODERS)
+
+
+def golden_path(config: pytest.Config) -> Path:
+    """The file of golden samples."""
+    return Path(config.getoption("--golden") or SHIPPED)
+
+
+def corpus_path(config: pytest.Config) -> Path:
+    """The file of documents to judge by; the golden samples', where no other is named."""
+    return Path(config.getoption("--corpus") or golden_path(config))
 
 
 def _task(config: pytest.Config) -> tasks.Task:
@@ -44,10 +60,6 @@ def _task(config: pytest.Config) -> tasks.Task:
         return tasks.load(artifact.read_manifest(_folder(config, "--artifact")).task)
     except (ModelkilnError, pytest.UsageError):
         return tasks.load("keywords")
-
-
-def _said(params: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in params.items())
 
 
 def _folder(config: pytest.Config, option: str) -> Path:
@@ -86,15 +98,15 @@ def manifest(folder: Path, pytestconfig: pytest.Config) -> Manifest:
 @pytest.fixture(scope="session")
 def golden(pytestconfig: pytest.Config) -> list[Sample]:
     """The golden samples, which are registered with the model."""
-    path: Path = pytestconfig.getoption("--golden") or SHIPPED
+    path = golden_path(pytestconfig)
     pytestconfig.stash[IDENTITY]["golden"] = sha256(path)
     return read_samples(path)
 
 
 @pytest.fixture(scope="session")
 def corpus(pytestconfig: pytest.Config) -> list[Sample]:
-    """The documents to judge by; the golden samples, where no others are named."""
-    path: Path = pytestconfig.getoption("--corpus") or pytestconfig.getoption("--golden") or SHIPPED
+    """The documents to judge by."""
+    path = corpus_path(pytestconfig)
     pytestconfig.stash[IDENTITY]["corpus"] = sha256(path)
     return read_samples(path, "the corpus")
 

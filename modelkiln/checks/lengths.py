@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from modelkiln.encoder import Encoder
 
 SHORT_WORD = "a"  # one token in every tokenizer that has Latin letters
 EVERY = 128  # up to here each length is tried, and then every third, which meets every remainder of 4, 8 and 16
-BUCKETS = ((0, 8), (9, 16), (17, 32), (33, 64), (65, 128), (129, 256), (257, 512), (513, 10**9))
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Numbers of tokens that are judged together."""
+
+    first: int
+    last: int
+
+    def __contains__(self, tokens: int) -> bool:
+        return self.first <= tokens <= self.last
+
+    def __str__(self) -> str:
+        return f"{self.first} to {self.last} tokens"
+
+
+BUCKETS = (Bucket(1, 8), *(Bucket(2**power + 1, 2 ** (power + 1)) for power in range(3, 14)))
 
 
 def lengths_of(longest: int, special: int) -> list[int]:

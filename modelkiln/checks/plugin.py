@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Generator, Iterable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -81,7 +82,7 @@ class Record:
         folder: Path | None = self._config.getoption("--reports")
         if folder is None:
             return
-        checks = sorted(self._checks.values(), key=lambda check: check.name)
+        checks = sorted(self._checks.values(), key=lambda check: _natural(check.name))
         areas = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
         missing = areas - {check.name.partition(":")[0] for check in checks}
         error = self._error or (f"no checks of {', '.join(sorted(missing))} were run" if missing else "")
@@ -170,6 +171,11 @@ def rounded(value: float) -> float | None:
     return float(f"{value:.3g}") if math.isfinite(value) else None
 
 
+def _natural(name: str) -> list[tuple[int, str]]:
+    """9 to 16 before 17 to 32."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
 def _name(nodeid: str) -> str:
     """`test_vectors.py::test_golden_texts` as people say it: vectors: golden texts."""
     path, _, test = nodeid.partition("::")
@@ -183,5 +189,5 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     if crash:
         return one_line(crash.message)[:1000]
     if isinstance(report.longrepr, tuple):
-        return str(report.longrepr[-1])
+        return str(report.longrepr[-1]).removeprefix("Skipped: ")
     return one_line(report.longrepr)[:1000]

@@ -23,7 +23,7 @@ GOLDEN_PARAMS: tuple[dict[str, Any], ...] = (
     {"keyphrase_ngram_range": (1, 2), "use_mmr": True, "diversity": 0.7},
     {"keyphrase_ngram_range": (1, 1), "stop_words": None, "use_maxsum": True, "nr_candidates": 12},
 )
-QUALITY_PARAMS: dict[str, Any] = {"keyphrase_ngram_range": (1, 3), "top_n": 15}
+QUALITY_PARAMS: dict[str, Any] = {"keyphrase_ngram_range": (1, 2), "top_n": 15}
 
 
 def resources() -> dict[str, str]:
