@@ -1,1 +1,1 @@
-"""`modelkiln prove-gate`: deliberately broken artifacts, each of which the checks have to refuse. Nothing else uses it."""
+"""`modelkiln prove-gate`: deliberately broken artifacts, each of which the checks have to refuse."""

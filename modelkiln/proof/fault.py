@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from modelkiln.artifact import Manifest, seal
+from modelkiln.artifact import Manifest
 
 
 class DoesNotApplyError(Exception):
@@ -40,17 +40,6 @@ class Fault:
 def copy_good(good: Good, folder: Path) -> None:
     """Fills the folder with the good artifact's files."""
     shutil.copytree(good.folder, folder, dirs_exist_ok=True)
-
-
-def resealed(alter: Callable[[Path], None]) -> Callable[[Good, Path], None]:
-    """Makes the good artifact with some files altered, sealed as if it had been compiled so."""
-
-    def make(good: Good, folder: Path) -> None:
-        copy_good(good, folder)
-        alter(folder)
-        seal(folder, good.manifest)
-
-    return make
 
 
 def without_table(manifest: Manifest) -> Manifest:

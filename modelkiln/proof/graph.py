@@ -130,7 +130,7 @@ def _at_random(vectors: Any, tokens: Any) -> Any:  # noqa: ARG001
 
 
 def _see_padding(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Attention and pooling take what fills a row up for tokens. In a rectangle, that is the first short text's token."""
+    """Attention and pooling take for tokens what fills a row up; in a rectangle, that is the first short token."""
     import torch
 
     if len(inputs) == 2:
