@@ -28,6 +28,7 @@ class Change:
     recipe: Callable[[Recipe], Recipe] = _same
     module: Callable[[Any], Any] = _same  # the module of the graph's layout, before it is compiled
     precision: str | None = None  # to compile in; the manifest keeps the good one's
+    least: float = 0.0  # has to be off by more than this in some component of the examples, or it does not apply
 
 
 def build(good: Good, folder: Path, change: Change) -> None:
@@ -45,15 +46,20 @@ def build(good: Good, folder: Path, change: Change) -> None:
         raise DoesNotApplyError("the encoders have graphs of their own")
     recipe = change.recipe(read_recipe(good.source))
     module = load_module(good.source, recipe)
+    tokenizer = Tokenizer.from_file(str(good.folder / TOKENIZER))
     if change.model:
+        texts = example_inputs("padded", tokenizer, manifest.pad_id)
         with torch.no_grad():
+            right = module(*texts)[0]
             change.model(module.model)
+            off = float((module(*texts)[0] - right).abs().max())
+        if off < change.least:
+            raise DoesNotApplyError(f"this model's vectors differ by {off:.1g} only, which the bounds allow")
     if spec.layout == "packed":
         module = pack_module(module.model, recipe)
     module = change.module(module)
     shutil.copy(good.folder / TOKENIZER, folder / TOKENIZER)
     shutil.copytree(good.folder / "task", folder / "task")
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     backend = backends.load(manifest.backend)
     options, precision = backend.Options(**manifest.options), change.precision or manifest.precision
     graph = folder / spec.graph
@@ -72,6 +78,6 @@ def changed(change: Change) -> Callable[[Good, Path], None]:
     return make
 
 
-def altered(model: Callable[[Any], None]) -> Callable[[Good, Path], None]:
-    """Makes what `build` builds out of a model that was altered in place."""
-    return changed(Change(model=model))
+def altered(model: Callable[[Any], None], least: float = 0.0) -> Callable[[Good, Path], None]:
+    """Makes what `build` builds out of a model that was altered in place; see Change."""
+    return changed(Change(model=model, least=least))

@@ -27,8 +27,9 @@ from modelkiln.verdict import NOT_APPLICABLE, Check, Figure, Verdict
 
 REFUSED = "refused"
 SLIPPED = "slipped through"
-BY_CHANCE = "refused, but not by a check of it"
+BY_CHANCE = "refused by others"  # than the checks that are there for it
 THREADS = (1, 2)
+MOST_SAID = 200  # characters of a reason
 # Ends by itself when its parent is gone, even if that was killed.
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(1_000_000))"
 
@@ -61,7 +62,7 @@ class Proof:
 
     def failures(self) -> list[str]:
         """One line for each thing that the checks did wrong."""
-        rows = [f"{row.kind}: {row.outcome} ({row.reason or row.caught_by})" for row in self.rows if not row.holds()]
+        rows = [f"{row.kind}: {row.outcome} {row.reason}".rstrip() for row in self.rows if not row.holds()]
         return rows + self.refusals
 
 
@@ -83,7 +84,7 @@ def prove(good: Good, faults: Sequence[Fault], params: Validate, good_runs: int)
         read_samples(Path(path))
     env.keep_libraries_quiet()
     with tempfile.TemporaryDirectory(prefix="modelkiln-proof-") as folder:
-        scratch = Path(folder)
+        scratch = Path(folder).resolve()
         refusals = _first_runs(good, params, scratch) if good_runs else []
         rows = [_try(fault, good, params, scratch, f"{i}/{len(faults)}") for i, fault in enumerate(faults, 1)]
         if good_runs > 1:
@@ -104,24 +105,31 @@ def _try(fault: Fault, good: Good, params: Validate, scratch: Path, place: str) 
             return Row(fault.name, fault.meaning, NOT_APPLICABLE, reason=str(reason))
         bounds = replace(params.bounds, **fault.bounds)
         verdict = _judge(folder, good.source, replace(params, bounds=bounds), scratch, *fault.arguments)
-    row = _row(fault, verdict)
-    by = f" by {row.caught_by}: {row.figure or row.reason} {row.bound}".rstrip() if row.outcome == REFUSED else ""
-    say(f"{place} {fault.name}: {row.outcome}{by} ({time.perf_counter() - started:.1f} s)")
+    row = _row(fault, verdict, folder)
+    by = f" by {row.caught_by}:" if row.caught_by else ""
+    why = f" {row.figure}, {row.bound}" if row.figure else f" {row.reason}"
+    say(f"{place} {fault.name}: {row.outcome}{by}{why.rstrip()} ({time.perf_counter() - started:.1f} s)")
     return row
 
 
-def _row(fault: Fault, verdict: Verdict) -> Row:
+def _row(fault: Fault, verdict: Verdict, folder: Path) -> Row:
     failed = [check for check in verdict.checks if check.outcome not in ("passed", NOT_APPLICABLE)]
     if verdict.passed:
         return Row(fault.name, fault.meaning, SLIPPED)
     # An artifact that can't be loaded makes an error of every check, which proves nothing of any but the first.
     outcomes = ("failed",) if fault.loads else ("failed", "error")
-    caught = [check for check in failed if check.outcome in outcomes and check.name.split(":")[0] in fault.areas]
-    if not caught:
-        reason = "; ".join(verdict.failures())[:300]
+    caught = [check for check in failed if check.outcome in outcomes and _area(check) in fault.areas]
+    blind = [
+        area
+        for area in fault.also
+        if not any(_area(check) == area for check in failed)
+        and any(_area(check) == area and check.outcome == "passed" for check in verdict.checks)
+    ]
+    if not caught or blind:
+        reason = f"not by {', '.join(blind or fault.areas)}, but by {_said('; '.join(verdict.failures()), folder)}"
         return Row(fault.name, fault.meaning, BY_CHANCE, others=len(failed), reason=reason)
-    # The area that comes first in `areas`, and one that has a figure to show.
-    first = min(caught, key=lambda check: (fault.areas.index(check.name.split(":")[0]), _exceeded(check) is None))
+    # Of the area that comes first in `areas`, and one that has a figure to show.
+    first = min(caught, key=lambda check: (fault.areas.index(_area(check)), _exceeded(check) is None))
     figure = _exceeded(first)
     return Row(
         kind=fault.name,
@@ -131,8 +139,19 @@ def _row(fault: Fault, verdict: Verdict) -> Row:
         figure=f"{figure[0]} {'not finite' if figure[1].value is None else f'{figure[1].value:g}'}" if figure else "",
         bound=f"{figure[1].side} {figure[1].bound:g}" if figure else "",
         others=len(failed) - 1,
-        reason="" if figure else first.reason[:300],
+        reason="" if figure else _said(first.reason, folder),
     )
+
+
+def _area(check: Check) -> str:
+    return check.name.partition(":")[0]
+
+
+def _said(reason: str, folder: Path) -> str:
+    """The reason without what differs from run to run, nor what names the kind of error."""
+    for noise in ("modelkiln.errors.ModelkilnError: ", f"{folder}/", f"{folder}: ", str(folder)):
+        reason = reason.replace(noise, "")
+    return reason[:MOST_SAID]
 
 
 def _exceeded(check: Check) -> tuple[str, Figure] | None:
@@ -161,7 +180,7 @@ def _run_again(good: Good, params: Validate, scratch: Path, number: int, good_ru
 
 
 def _accept(verdict: Verdict, what: str) -> list[str]:
-    refused = [] if verdict.passed else [f"{what} was refused: {'; '.join(verdict.failures())[:300]}"]
+    refused = [] if verdict.passed else [f"{what} was refused: {'; '.join(verdict.failures())}"]
     say(refused[0] if refused else f"{what}: accepted")
     return refused
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,9 @@ def _other_ids(said: dict[str, Any]) -> bool:
 
 
 def _no_special_tokens(said: dict[str, Any]) -> bool:
-    had = said.get("post_processor") is not None
+    from tokenizers import Tokenizer
+
+    had = bool(Tokenizer.from_str(json.dumps(said)).encode("").ids)
     said["post_processor"] = None
     return had
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelkiln import backends
+from modelkiln.bounds import STRICT
 from modelkiln.encoder_module import Recipe
 from modelkiln.proof.build import Change, altered, build, changed
 from modelkiln.proof.fault import DoesNotApplyError, Fault, Good
@@ -116,7 +117,7 @@ def _approximate_gelu(model: Any) -> None:
         raise DoesNotApplyError("the model's activation is not GELU")
 
 
-def _rounded_to(kind: str) -> Callable[[Any], None]:
+def _rounded_to(kind: str) -> Callable[[Good, Path], None]:
     """Every weight as fp16 or bf16 would hold it."""
 
     def alter(model: Any) -> None:
@@ -125,7 +126,7 @@ def _rounded_to(kind: str) -> Callable[[Any], None]:
         for weight in model.parameters():
             weight.copy_(weight.to(getattr(torch, kind)))
 
-    return alter
+    return altered(alter, least=STRICT.atol)
 
 
 def _round_to_8_bits(model: Any) -> None:
@@ -163,10 +164,12 @@ def _make_int8(good: Good, folder: Path) -> None:
     build(good, folder, Change(precision="int8") if own else Change(model=_round_to_8_bits))
 
 
+SLIGHT_GELU = altered(_approximate_gelu, least=STRICT.atol)
+EVERYWHERE = ("hostile", "keywords", "neighbours")  # areas that can't overlook what is grossly wrong
 FAULTS = (
     Fault("rows-swapped", "two rows of one weight matrix swapped", ("vectors",), altered(_swap_rows)),
     Fault("rows-permuted", "the rows of one weight matrix in another order", ("vectors",), altered(_permute_rows)),
-    Fault("layer-skipped", "one layer skipped", ("vectors",), altered(_skip_layer)),
+    Fault("layer-skipped", "one layer skipped", ("vectors",), altered(_skip_layer), also=EVERYWHERE),
     Fault("layer-repeated", "one layer applied twice", ("vectors",), altered(_repeat_layer)),
     Fault("weights-scaled", "one weight matrix larger by 1%", ("vectors",), altered(_scale_weights)),
     Fault("bias-left-out", "one bias left out", ("vectors",), altered(_leave_out_bias)),
@@ -175,9 +178,24 @@ FAULTS = (
     Fault("other-token-type", "token_type_ids wrong: 1 for 0", ("vectors",), altered(_other_token_type)),
     Fault("positions-shifted", "position ids too large by one", ("vectors",), altered(_shift_positions)),
     Fault("attention-unscaled", "the attention's scale left out", ("vectors",), altered(_leave_out_scale)),
-    Fault("gelu-approximated", "GELU by its tanh approximation", ("vectors",), altered(_approximate_gelu)),
+    Fault(
+        "gelu-approximated",
+        "GELU by its tanh approximation",
+        ("vectors",),
+        SLIGHT_GELU,
+    ),
     Fault("int8-as-fp32", "weights in int8, called fp32", ("vectors",), _make_int8),
-    Fault("bf16-as-fp32", "weights rounded to bf16, called fp32", ("vectors",), altered(_rounded_to("bfloat16"))),
-    Fault("fp16-as-fp32", "weights rounded to fp16, called fp32", ("vectors",), altered(_rounded_to("float16"))),
+    Fault(
+        "bf16-as-fp32",
+        "weights rounded to bf16, called fp32",
+        ("vectors",),
+        _rounded_to("bfloat16"),
+    ),
+    Fault(
+        "fp16-as-fp32",
+        "weights rounded to fp16, called fp32",
+        ("vectors",),
+        _rounded_to("float16"),
+    ),
     Fault("stale-graph", "a graph from before a bit of fine-tuning", ("vectors",), altered(_before_fine_tuning)),
 )
