@@ -23,6 +23,7 @@ from modelkiln.proof.fault import Fault, copy_good
 MOMENT = 0.002  # seconds between writing into a shared buffer and reading from it
 LEAK = 0.01
 PREFIX = 6  # tokens by which the confused cache knows a text
+DRIFT = 3e-5  # in a component: less than what a compiled vector may differ by, more than what two calls may
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -98,6 +99,18 @@ def _confuse(run: Run) -> Run:
     return wrapped
 
 
+def _drift(run: Run) -> Run:
+    """Every vector is off by the same, here; a process that a check starts has none of it."""
+
+    def wrapped(*inputs: Any) -> Any:
+        vectors = run(*inputs)
+        drift = np.full(vectors.shape[1], DRIFT, dtype=vectors.dtype)
+        drift[::2] *= -1
+        return vectors + drift
+
+    return wrapped
+
+
 def _texts(inputs: tuple[Any, ...]) -> int:
     return len(inputs[0]) + (len(inputs[3]) if len(inputs) == 5 else 0)
 
@@ -111,7 +124,7 @@ def _rows(inputs: tuple[Any, ...]) -> list[list[int]]:
     return [*long_ids.tolist(), *(short_ids[places[places >= 0]].tolist() for places in gather)]
 
 
-RUNS: dict[str, Callable[[Run], Run]] = {"race": _race, "remember": _remember, "confuse": _confuse}
+RUNS: dict[str, Callable[[Run], Run]] = {"race": _race, "remember": _remember, "confuse": _confuse, "drift": _drift}
 
 
 def arguments(fault: str | None = None, threads: int | None = None) -> tuple[str, ...]:
@@ -136,5 +149,12 @@ FAULTS = (
         ("vectors", "invariance"),
         copy_good,
         arguments=arguments("confuse"),
+    ),
+    Fault(
+        "other-process",
+        f"vectors that differ by {DRIFT:g} from one process to another",
+        ("serving",),
+        copy_good,
+        arguments=arguments("drift"),
     ),
 )

@@ -165,7 +165,7 @@ def _make_int8(good: Good, folder: Path) -> None:
 
 
 SLIGHT_GELU = altered(_approximate_gelu, least=STRICT.atol)
-EVERYWHERE = ("hostile", "keywords", "neighbours")  # areas that can't overlook what is grossly wrong
+EVERYWHERE = ("hostile", "keywords", "neighbours", "quality")  # areas that can't overlook what is grossly wrong
 FAULTS = (
     Fault("rows-swapped", "two rows of one weight matrix swapped", ("vectors",), altered(_swap_rows)),
     Fault("rows-permuted", "the rows of one weight matrix in another order", ("vectors",), altered(_permute_rows)),
