@@ -63,7 +63,7 @@ def prove_gate(
     if output:
         write_text(output, to_json(as_json(proof)))
     print(table(proof.rows))
-    print(f"\ngood artifact: refused {len(proof.refusals)} times, judged {good_runs} times")
+    print(f"\ngood artifact: refused {len(proof.refusals)} times, judged {proof.good_runs} times")
     if failures := proof.failures():
         raise ModelkilnError(f"the checks can't be trusted: {'; '.join(failures)}")
 

@@ -30,7 +30,7 @@ class Fault:
 
     name: str
     meaning: str  # what is wrong, in a few words
-    areas: tuple[str, ...]  # of the checks: one of them has to catch it, or it was caught by luck; the best one first
+    areas: tuple[str, ...]  # how checks' names begin: one has to catch it, or it was caught by luck; the best first
     make: Callable[[Good, Path], None]  # fills an empty folder; raises DoesNotApplyError
     also: tuple[str, ...] = ()  # areas that have to catch it too: what is so wrong that none of them may miss it
     loads: bool = True  # False: refused before anything of it runs, so that every check is an error

@@ -16,13 +16,14 @@ from modelkiln.tasks.keywords import STOP_WORDS
 from modelkiln.vocabulary import VECTORS, WORDS
 
 SEED = 0
+BYTES = ("artifact: every byte", "artifact: manifest")
 NOISE = 0.01  # the length of what is added to a vector of the table, relative to the vector's
 
 
 def byte_faults(good: Good) -> tuple[Fault, ...]:
     """One flipped byte in the middle of each file, the manifest's own included: a fault for each of the files."""
     return tuple(
-        Fault(f"byte-flipped:{name}", "one byte flipped", ("artifact",), _unsealed(name, _flip), loads=False)
+        Fault(f"byte-flipped:{name}", "one byte flipped", BYTES, _unsealed(name, _flip), loads=False)
         for name in (*sorted(good.manifest.files), MANIFEST)
     )
 
@@ -136,12 +137,12 @@ def _of_another_graph(good: Good, folder: Path) -> None:
     seal(folder, good.manifest)
 
 
-TABLE = ("vectors", "keywords", "artifact")
+TABLE = ("vectors: compiled vocabulary",)
 FAULTS = (
-    Fault("file-added", "a file that the manifest does not list", ("artifact",), _unsealed("", _add), loads=False),
-    Fault("file-missing", "the graph missing", ("artifact",), _unsealed("", _remove), loads=False),
-    Fault("file-cut-short", "the graph's last tenth missing", ("artifact",), _unsealed("", _cut_short), loads=False),
-    Fault("manifest-missing", "no manifest", ("artifact",), _unsealed(MANIFEST, _remove), loads=False),
+    Fault("file-added", "a file that the manifest does not list", BYTES, _unsealed("", _add), loads=False),
+    Fault("file-missing", "the graph missing", BYTES, _unsealed("", _remove), loads=False),
+    Fault("file-cut-short", "the graph's last tenth missing", BYTES, _unsealed("", _cut_short), loads=False),
+    Fault("manifest-missing", "no manifest", BYTES, _unsealed(MANIFEST, _remove), loads=False),
     Fault("weights-carried", "the original weights beside the graph, sealed", ("artifact",), _carry_weights),
     Fault("other-revision", "an artifact of another revision of the source", ("artifact",), _other_revision),
     Fault("stop-words-changed", "half of the stop words missing, sealed", ("keywords", "artifact"), _stop_words),
@@ -151,7 +152,7 @@ FAULTS = (
     Fault(
         "table-of-another-graph",
         "a table that says it is another graph's",
-        ("artifact", "serving"),
+        ("serving",),
         _of_another_graph,
         loads=False,
     ),

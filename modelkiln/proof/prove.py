@@ -86,6 +86,8 @@ def prove(good: Good, faults: Sequence[Fault], params: Validate, good_runs: int)
     with tempfile.TemporaryDirectory(prefix="modelkiln-proof-") as folder:
         scratch = Path(folder).resolve()
         refusals = _first_runs(good, params, scratch) if good_runs else []
+        if refusals:  # what they say of broken ones would mean nothing
+            return Proof([], 1, refusals)
         rows = [_try(fault, good, params, scratch, f"{i}/{len(faults)}") for i, fault in enumerate(faults, 1)]
         if good_runs > 1:
             with _busy_machine():
@@ -118,18 +120,14 @@ def _row(fault: Fault, verdict: Verdict, folder: Path) -> Row:
         return Row(fault.name, fault.meaning, SLIPPED)
     # An artifact that can't be loaded makes an error of every check, which proves nothing of any but the first.
     outcomes = ("failed",) if fault.loads else ("failed", "error")
-    caught = [check for check in failed if check.outcome in outcomes and _area(check) in fault.areas]
-    blind = [
-        area
-        for area in fault.also
-        if not any(_area(check) == area for check in failed)
-        and any(_area(check) == area and check.outcome == "passed" for check in verdict.checks)
-    ]
+    judged = [check for check in verdict.checks if check.outcome != NOT_APPLICABLE]
+    caught = [check for area in fault.areas for check in _of(area, failed) if check.outcome in outcomes]
+    blind = [area for area in fault.also if _of(area, judged) and not _of(area, failed)]
     if not caught or blind:
         reason = f"not by {', '.join(blind or fault.areas)}, but by {_said('; '.join(verdict.failures()), folder)}"
         return Row(fault.name, fault.meaning, BY_CHANCE, others=len(failed), reason=reason)
     # Of the area that comes first in `areas`, and one that has a figure to show.
-    first = min(caught, key=lambda check: (fault.areas.index(_area(check)), _exceeded(check) is None))
+    first = min(_of(_area(caught[0]), caught), key=lambda check: _exceeded(check) is None)
     figure = _exceeded(first)
     return Row(
         kind=fault.name,
@@ -141,6 +139,11 @@ def _row(fault: Fault, verdict: Verdict, folder: Path) -> Row:
         others=len(failed) - 1,
         reason="" if figure else _said(first.reason, folder),
     )
+
+
+def _of(area: str, checks: Sequence[Check]) -> list[Check]:
+    """The checks whose names begin so: all of an area, or one of them."""
+    return [check for check in checks if check.name.startswith(area)]
 
 
 def _area(check: Check) -> str:
