@@ -17,7 +17,17 @@ from modelkiln.errors import ModelkilnError
 from modelkiln.files import staged_folder, to_json, write_text
 from modelkiln.params import Validate
 from modelkiln.progress import say, step
-from modelkiln.verdict import VERDICT, Verdict, read_verdict
+from modelkiln.verdict import EVIDENCE, EVIDENCE_FILES, VERDICT, Verdict, read_verdict
+
+# (area of the check, figure) -> its name among the metrics.
+METRICS = {
+    ("vectors", "min_cosine"): "cosine",
+    ("keywords", "agreement"): "agreement",
+    ("keywords", "overlap"): "overlap",
+    ("neighbours", "overlap_at_10"): "neighbours",
+    ("quality", "f1_at_10"): "f1",
+    ("quality", "f1_loss_at_10_upper"): "f1_loss",
+}
 
 
 def validate(artifact: Path, source: Path, reports: Path, params: Validate) -> Verdict:
@@ -98,11 +108,22 @@ def _settle(folder: Path, exit_code: int) -> Verdict:
     except ModelkilnError as error:
         verdict = Verdict(False, "", error=f"the checks did not finish: exit code {exit_code} ({error})")
     write_text(folder / VERDICT, to_json(asdict(verdict)))
-    for name, empty in (
-        ("metrics.json", {"passed": 0, "checks": 0, "failed": 0}),
-        ("predictions.json", {}),
-        ("junit.xml", ""),
-    ):
+    for name, empty in (("predictions.json", {}), ("junit.xml", "")):
         if not (folder / name).exists():
             write_text(folder / name, to_json(empty))
+    for name in EVIDENCE_FILES:
+        if not (folder / EVIDENCE / name).exists():
+            write_text(folder / EVIDENCE / name, to_json([]))
     return verdict
+
+
+def _metrics(verdict: Verdict, measured: dict[str, float]) -> dict[str, float]:
+    """What `dvc metrics show` and `dvc exp show` list: few enough figures for one screen, the worst of each kind."""
+    worst: dict[str, float] = {}
+    for check in verdict.checks:
+        for name, figure in check.figures.items():
+            kind = METRICS.get((check.name.partition(":")[0], name))
+            if kind and figure.value is not None:
+                pick = max if figure.side == "at most" else min
+                worst[kind] = pick(worst.get(kind, figure.value), figure.value)
+    return {"passed": int(verdict.passed), "failed": len(verdict.failures()), **worst, **measured}

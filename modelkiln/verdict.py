@@ -14,6 +14,8 @@ from modelkiln.errors import ModelkilnError
 from modelkiln.files import read_json
 
 VERDICT = "verdict.json"
+EVIDENCE = "evidence"  # the folder beside it
+EVIDENCE_FILES = ("documents.json", "lengths.json", "quality.json", "scores.json", "worst.json")  # lists, empty or not
 NOT_APPLICABLE = "not applicable"
 
 
@@ -22,16 +24,24 @@ class Figure:
     """A measured figure beside its bound."""
 
     value: float | None  # rounded to three digits, but never across the bound; None: not a finite number
-    bound: float
-    side: str  # "at most" or "at least"
+    bound: float | None  # None: it is there to be known
+    side: str  # "at most", "at least"; or nothing, where there is no bound
 
     def __str__(self) -> str:
-        return f"{'not finite' if self.value is None else f'{self.value:g}'} ({self.side} {self.bound:g})"
+        return f"{self.said()} ({self.allowed()})"
+
+    def said(self) -> str:
+        """The value, for people to read."""
+        return "not finite" if self.value is None else f"{self.value:g}"
+
+    def allowed(self) -> str:
+        """The bound, for people to read."""
+        return "no bound" if self.bound is None else f"{self.side} {self.bound:g}"
 
     def holds(self) -> bool:
         """Whether the figure is within its bound; a figure that is no number never is."""
-        if self.value is None:
-            return False
+        if self.value is None or self.bound is None:
+            return self.value is not None
         return self.value <= self.bound if self.side == "at most" else self.value >= self.bound
 
 
@@ -79,12 +89,7 @@ class Verdict:
     def figures(self) -> list[tuple[str, str, str, str]]:
         """(check, figure, value, bound) for people to read."""
         return [
-            (
-                check.name,
-                name,
-                "not finite" if figure.value is None else f"{figure.value:g}",
-                f"{figure.side} {figure.bound:g}",
-            )
+            (check.name, name, figure.said(), figure.allowed())
             for check in self.checks
             for name, figure in check.figures.items()
         ]

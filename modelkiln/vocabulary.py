@@ -42,6 +42,10 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self._row)
 
+    def words(self) -> list[str]:
+        """The words, in the order of the table."""
+        return list(self._row)
+
     def fill(self, texts: Sequence[str], vectors: Any, wanted: Sequence[int]) -> list[int]:
         """Puts the vectors of those `wanted` texts that are known into their rows of `vectors`.
 

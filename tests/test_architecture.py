@@ -15,7 +15,7 @@ PLUGINS = ("backends", "sources", "registries", "tasks")
 LAYERS = [
     {"errors"},
     {"env", "files", "machine", "plugins", "progress"},
-    {"artifact", "bounds", "parity", "schema", "verdict"},
+    {"artifact", "bounds", "parity", "quality", "schema", "verdict"},
     {"params", "toolchain", "golden"},
     {"cache", "compose", "encoder_module", "layouts", "phrase_store", "vocabulary"},
     {"onnx_export"},

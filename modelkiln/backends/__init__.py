@@ -23,6 +23,7 @@ class Backend(Protocol):
 
     Options: type  # a frozen dataclass: what conf/backend/<name>.yaml may put under `options`
     LIBRARIES: tuple[str, ...]  # distributions whose versions the compiled graph depends on
+    RUNTIME: tuple[str, ...]  # the heavy modules that serving imports; the checks hold it to them
     PRECISIONS: tuple[str, ...]  # what `precision` may be
     # Those of them in which a vector depends on what else is in the batch, so that no table or cache may keep it.
     BATCH_DEPENDENT: tuple[str, ...]

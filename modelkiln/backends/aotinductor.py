@@ -26,6 +26,7 @@ from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.machine import Machine, check
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
+RUNTIME = ("torch",)
 PRECISIONS = ("fp32",)
 BATCH_DEPENDENT = ()
 LAYOUT = "packed"  # 15% faster than padded

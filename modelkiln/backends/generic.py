@@ -17,6 +17,7 @@ from modelkiln.backends import Run
 from modelkiln.errors import ModelkilnError
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
+RUNTIME = ("torch",)
 PRECISIONS = ("fp32",)
 BATCH_DEPENDENT = ()
 MACHINE = None

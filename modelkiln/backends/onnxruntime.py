@@ -19,6 +19,7 @@ from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.onnx_export import export_onnx
 
 LIBRARIES = ("onnxruntime", "onnx", "torch", "transformers", "tokenizers", "safetensors")
+RUNTIME = ("onnxruntime",)
 PRECISIONS = ("fp32", "int8")
 BATCH_DEPENDENT = ("int8",)
 MACHINE = None

@@ -27,6 +27,7 @@ from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.onnx_export import export_onnx
 
 LIBRARIES = ("openvino", "onnx", "torch", "transformers", "tokenizers", "safetensors")
+RUNTIME = ("openvino",)
 PRECISIONS = ("fp32", "int8", "bf16")
 BATCH_DEPENDENT = ("bf16",)
 MACHINE = None

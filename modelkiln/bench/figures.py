@@ -28,7 +28,7 @@ class Figure:
     p95_ms: float | None
     peak_mb: float
     ratio: float | None  # of documents/s to the base's, on the same documents
-    agreement: float | None  # share of documents with the base's keywords
+    agreement: float | None  # share of documents with the base's keywords and, within ATOL, its scores
     max_score_difference: float | None
 
 
@@ -101,4 +101,5 @@ def _agreement(
         [keywords for block in common for keywords in mine[block]],
         ATOL,
     )
-    return parity.figures["agreement"], parity.figures["max_score_difference"]
+    same = [each.agreement and each.score_difference <= ATOL for each in parity.documents]
+    return statistics.fmean(same), parity.figures["max_score_difference"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,15 @@ import pytest
 
 import modelkiln
 from modelkiln import artifact, env, tasks
-from modelkiln.artifact import Manifest
-from modelkiln.checks.plugin import IDENTITY
+from modelkiln.artifact import Manifest, encoder_digest
+from modelkiln.bounds import Bounds
+from modelkiln.checks.answers import Answers
+from modelkiln.checks.plugin import IDENTITY, ROWS, Judge, bounds_of
+from modelkiln.checks.uncompiled import Uncompiled
 from modelkiln.encoder import Encoder
+from modelkiln.errors import ModelkilnError
 from modelkiln.files import sha256
-from modelkiln.golden import SHIPPED, read_samples
+from modelkiln.golden import SHIPPED, Sample, read_samples
 
 env.keep_libraries_quiet()
 
@@ -22,6 +27,27 @@ def pytest_collection_modifyitems(config: pytest.Config) -> None:
     """A missing option is one line, not an error in every check."""
     for option in ("--artifact", "--source"):
         _folder(config, option)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A check that wants a `mode` or an `encoder_name` is made once for each of the task."""
+    task = _task(metafunc.config)
+    if "mode" in metafunc.fixturenames:
+        metafunc.parametrize("mode", range(len(task.GOLDEN_PARAMS)), ids=map(_said, task.GOLDEN_PARAMS))
+    if "encoder_name" in metafunc.fixturenames:
+        metafunc.parametrize("encoder_name", task.ENCODERS)
+
+
+def _task(config: pytest.Config) -> tasks.Task:
+    """The artifact's task; of an artifact that can't be read, any: the check of its bytes will say so."""
+    try:
+        return tasks.load(artifact.read_manifest(_folder(config, "--artifact")).task)
+    except (ModelkilnError, pytest.UsageError):
+        return tasks.load("keywords")
+
+
+def _said(params: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in params.items())
 
 
 def _folder(config: pytest.Config, option: str) -> Path:
@@ -44,6 +70,12 @@ def source(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture(scope="session")
+def bounds(pytestconfig: pytest.Config) -> Bounds:
+    """What figures are held to."""
+    return bounds_of(pytestconfig)
+
+
+@pytest.fixture(scope="session")
 def manifest(folder: Path, pytestconfig: pytest.Config) -> Manifest:
     """The manifest of the verified artifact."""
     verified = artifact.verify(folder)
@@ -52,12 +84,27 @@ def manifest(folder: Path, pytestconfig: pytest.Config) -> Manifest:
 
 
 @pytest.fixture(scope="session")
-def texts(pytestconfig: pytest.Config) -> list[str]:
-    """The golden samples' texts."""
+def golden(pytestconfig: pytest.Config) -> list[Sample]:
+    """The golden samples, which are registered with the model."""
     path: Path = pytestconfig.getoption("--golden") or SHIPPED
-    samples = read_samples(path)
     pytestconfig.stash[IDENTITY]["golden"] = sha256(path)
-    return [sample.text for sample in samples]
+    return read_samples(path)
+
+
+@pytest.fixture(scope="session")
+def corpus(pytestconfig: pytest.Config, golden: list[Sample]) -> list[Sample]:
+    """The documents to judge by; the golden samples, where no others are named."""
+    path: Path | None = pytestconfig.getoption("--corpus")
+    if path is None:
+        return golden
+    pytestconfig.stash[IDENTITY]["corpus"] = sha256(path)
+    return read_samples(path, "the corpus")
+
+
+@pytest.fixture(scope="session")
+def texts(golden: list[Sample]) -> list[str]:
+    """The golden samples' texts."""
+    return [sample.text for sample in golden]
 
 
 @pytest.fixture(scope="session")
@@ -67,13 +114,43 @@ def predictor(folder: Path, manifest: Manifest) -> Any:  # noqa: ARG001 (verifie
 
 
 @pytest.fixture(scope="session")
-def reference(source: Path, manifest: Manifest) -> Any:
-    """The uncompiled model, in the library that users know."""
-    return tasks.load(manifest.task).reference(source)
+def forgetful(folder: Path, manifest: Manifest) -> Any:  # noqa: ARG001 (verified first)
+    """The compiled model, without a cache: what it says of a text twice, it has computed twice."""
+    return modelkiln.load(folder, cache_mb=0)
 
 
-@pytest.fixture(scope="session", params=["document", "word"])
-def encoder(request: pytest.FixtureRequest, predictor: Any) -> Encoder:
-    """Each of the compiled encoders."""
-    found: Encoder = getattr(predictor, request.param)
+@pytest.fixture
+def encoder(encoder_name: str, forgetful: Any) -> Encoder:
+    """Each of the compiled encoders, without a cache."""
+    found: Encoder = getattr(forgetful, encoder_name)
     return found
+
+
+@pytest.fixture
+def distinct_encoder(encoder_name: str, encoder: Encoder, manifest: Manifest, judge: Judge) -> Encoder:
+    """Each of the compiled encoders that differ: in their graph, their tokenizer or their length."""
+    for other in list(manifest.encoders)[: list(manifest.encoders).index(encoder_name)]:
+        if encoder_digest(manifest, other) == encoder_digest(manifest, encoder_name):
+            judge.not_applicable(f"the same graph, tokenizer and length as encoder {other}")
+    return encoder
+
+
+@pytest.fixture(scope="session")
+def uncompiled(source: Path, pytestconfig: pytest.Config) -> Iterator[Uncompiled]:
+    """The uncompiled model's vectors."""
+    model = Uncompiled(source, pytestconfig.getoption("--remember"))
+    yield model
+    model.save()
+
+
+@pytest.fixture(scope="session")
+def answers(manifest: Manifest, predictor: Any, uncompiled: Uncompiled) -> Answers:
+    """Both models' answers; each mode and document is asked for once."""
+    task = tasks.load(manifest.task)
+    return Answers(task, task.reference(uncompiled.embed), predictor)
+
+
+@pytest.fixture(scope="session")
+def evidence(pytestconfig: pytest.Config) -> dict[str, list[Any]]:
+    """Rows for the plots and the report."""
+    return pytestconfig.stash[ROWS]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,11 +12,10 @@ import pytest
 
 from modelkiln.bounds import STRICT, Bounds
 from modelkiln.errors import one_line
-from modelkiln.verdict import NOT_APPLICABLE, VERDICT, Check, Figure, Verdict
+from modelkiln.verdict import EVIDENCE, EVIDENCE_FILES, NOT_APPLICABLE, VERDICT, Check, Figure, Verdict
 
 PREDICTIONS = pytest.StashKey[dict[str, Any]]()  # the golden samples, for the registry
-EVIDENCE_FILES = ("documents.json", "lengths.json", "scores.json", "worst.json")  # written always, if only as []
-EVIDENCE = pytest.StashKey[dict[str, list[Any]]]()  # rows for the plots and the report, by the file that they go to
+ROWS = pytest.StashKey[dict[str, list[Any]]]()  # rows for the plots and the report, by the file that they go to
 IDENTITY = pytest.StashKey[dict[str, Any]]()  # what was judged
 
 
@@ -40,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Starts the record of a run of the suite."""
     if _asks_for_the_suite(config.invocation_params.args):
         config.stash[PREDICTIONS] = {}
-        config.stash[EVIDENCE] = {}
+        config.stash[ROWS] = {}
         config.stash[IDENTITY] = {"artifact": ""}
         config.pluginmanager.register(Record(config), "modelkiln-record")
 
@@ -100,39 +99,55 @@ class Record:
         from modelkiln.files import to_json, write_text
 
         write_text(folder / VERDICT, to_json(asdict(verdict)))
-        write_text(folder / "metrics.json", to_json(_metrics(verdict)))
         write_text(folder / "predictions.json", to_json(self._config.stash[PREDICTIONS]))
-        for evidence in sorted({*EVIDENCE_FILES, *self._config.stash[EVIDENCE]}):
-            write_text(folder / "evidence" / evidence, to_json(self._config.stash[EVIDENCE].get(evidence, [])))
+        for name in EVIDENCE_FILES:
+            write_text(folder / EVIDENCE / name, to_json(self._config.stash[ROWS].get(name, [])))
 
 
 class Judge:
-    """Holds figures against their bounds, and puts both on record, also when all is well."""
+    """Holds figures against their bounds, and puts both on record, also when all is well.
+
+    A check goes on after a figure out of bounds, so that its other figures are on record too, and fails at its end.
+    """
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._properties = request.node.user_properties
+        self.broken: list[str] = []  # what is out of bounds so far, in words
 
     def at_most(self, name: str, value: float, bound: float) -> None:
-        """Fails the check unless value <= bound."""
+        """The check will fail unless value <= bound."""
         self._hold(name, value, bound, "at most")
 
     def at_least(self, name: str, value: float, bound: float) -> None:
-        """Fails the check unless value >= bound."""
+        """The check will fail unless value >= bound."""
         self._hold(name, value, bound, "at least")
+
+    def known(self, name: str, value: float) -> None:
+        """Puts a figure on record that has no bound, but has to be a number."""
+        self._hold(name, value, None, "")
 
     def not_applicable(self, reason: str) -> NoReturn:
         """Ends a check that has nothing to judge. It says so, and the verdict does not depend on it."""
         self._properties.append((NOT_APPLICABLE, True))
         pytest.skip(reason)
 
-    def _hold(self, name: str, value: float, bound: float, side: str) -> None:
-        holds = value <= bound if side == "at most" else value >= bound  # False for NaN
-        figure = Figure(_rounded(value), bound, side)
-        if figure.holds() is not holds:
-            figure = Figure(value if math.isfinite(value) else None, bound, side)
-        self._properties.append((name, figure))
-        if not holds:
-            pytest.fail(f"{name} is {value:.4g}, has to be {side} {bound:g}", pytrace=False)
+    def _hold(self, name: str, value: float, bound: float | None, side: str) -> None:
+        exact = Figure(float(value) if math.isfinite(value) else None, bound, side)
+        figure = Figure(rounded(value), bound, side)
+        self._properties.append((name, figure if figure.holds() is exact.holds() else exact))
+        if not exact.holds():
+            has_to_be = f"has to be {side} {bound:g}" if bound is not None else "has to be a number"
+            self.broken.append(f"{name} is {value:.4g}, {has_to_be}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """Fails the check that has come to its end with a figure out of bounds."""
+    result = yield
+    judge = pyfuncitem.funcargs.get("judge")
+    if isinstance(judge, Judge) and judge.broken:
+        pytest.fail("; ".join(judge.broken), pytrace=False)
+    return result
 
 
 def bounds_of(config: pytest.Config) -> Bounds:
@@ -150,21 +165,9 @@ def _asks_for_the_suite(arguments: Iterable[str]) -> bool:
     return any(argument.startswith("modelkiln.checks") for argument in arguments)
 
 
-def _rounded(value: float) -> float | None:
-    """Three digits: enough to judge by, and stable where the last bits are not."""
+def rounded(value: float) -> float | None:
+    """Three digits: enough to judge by, and stable where the last bits are not. None: no finite number."""
     return float(f"{value:.3g}") if math.isfinite(value) else None
-
-
-def _metrics(verdict: Verdict) -> dict[str, Any]:
-    """The figures that `dvc metrics show` lists: the worst of each name over all checks."""
-    worst: dict[str, float] = {}
-    for check in verdict.checks:
-        for name, figure in check.figures.items():
-            if figure.value is not None:
-                pick = max if figure.side == "at most" else min
-                worst[name] = pick(worst.get(name, figure.value), figure.value)
-    failed = sum(check.outcome != "passed" for check in verdict.checks)
-    return {"passed": int(verdict.passed), "checks": len(verdict.checks), "failed": failed, **worst}
 
 
 def _name(nodeid: str) -> str:

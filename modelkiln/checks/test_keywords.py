@@ -1,4 +1,4 @@
-"""The golden samples' keywords against those of the library that users know, over the uncompiled model."""
+"""The compiled model's answers against those of the library that users know, over the uncompiled model; all modes."""
 
 from __future__ import annotations
 
@@ -6,36 +6,62 @@ from typing import Any
 
 import pytest
 
-from modelkiln import tasks
-from modelkiln.artifact import Manifest
+from modelkiln.bounds import Bounds
+from modelkiln.checks.answers import Answers, note, pairs
 from modelkiln.checks.plugin import PREDICTIONS, Judge
+from modelkiln.golden import Sample
 
 
-def test_golden_samples_in_every_mode(
+def test_golden_samples(
     judge: Judge,
-    predictor: Any,
-    reference: Any,
-    manifest: Manifest,
-    texts: list[str],
+    answers: Answers,
+    mode: int,
+    golden: list[Sample],
+    bounds: Bounds,
+    evidence: dict[str, list[Any]],
     pytestconfig: pytest.Config,
 ) -> None:
-    task = tasks.load(manifest.task)
-    expected, actual = task.predict(reference, texts), task.predict(predictor, texts)
-    modes = list(task.GOLDEN_PARAMS)
-    pytestconfig.stash[PREDICTIONS].update(inputs=texts, inference_params=modes, predictions=actual, expected=expected)
-    atol = pytestconfig.getoption("score_atol")
-    parities = [task.compare(wanted, found, atol) for wanted, found in zip(expected, actual, strict=True)]
-    failures = [failure for parity in parities for failure in parity.failures]
-    judge.at_most("max_score_difference", max(parity.figures["max_score_difference"] for parity in parities), atol)
-    judge.at_least("agreement", min(parity.figures["agreement"] for parity in parities), 1.0)
-    assert not failures, failures
+    expected, actual = _judge(judge, answers, "golden", mode, golden, bounds, evidence)
+    kept = pytestconfig.stash[PREDICTIONS]
+    kept["inputs"] = [sample.text for sample in golden]
+    for name, value in (
+        ("inference_params", answers.task.GOLDEN_PARAMS[mode]),
+        ("predictions", [pairs(answer) for answer in actual]),
+        ("expected", [pairs(answer) for answer in expected]),
+    ):
+        kept.setdefault(name, []).append(value)
 
 
-def test_one_document_alone(
-    judge: Judge, predictor: Any, manifest: Manifest, texts: list[str], pytestconfig: pytest.Config
+def test_corpus(
+    judge: Judge,
+    answers: Answers,
+    mode: int,
+    golden: list[Sample],
+    corpus: list[Sample],
+    bounds: Bounds,
+    evidence: dict[str, list[Any]],
 ) -> None:
-    """A document's keywords do not depend on the documents beside it."""
-    together = predictor.extract_keywords(texts)
-    alone = [predictor.extract_keywords(text) for text in texts]
-    parity = tasks.load(manifest.task).compare(together, alone, pytestconfig.getoption("score_atol"))
-    judge.at_least("agreement", parity.figures["agreement"], 1.0)
+    if [sample.text for sample in corpus] == [sample.text for sample in golden]:
+        judge.not_applicable("the corpus is the golden samples")
+    _judge(judge, answers, "corpus", mode, corpus, bounds, evidence)
+
+
+def _judge(
+    judge: Judge,
+    answers: Answers,
+    name: str,
+    mode: int,
+    samples: list[Sample],
+    bounds: Bounds,
+    evidence: dict[str, list[Any]],
+) -> tuple[list[Any], list[Any]]:
+    both = answers.both(name, [sample.text for sample in samples], answers.task.GOLDEN_PARAMS[mode])
+    parity = answers.task.compare(*both, bounds.tie_atol)
+    judge.at_least("agreement", parity.figures["agreement"], bounds.min_agreement)
+    judge.at_least("overlap", parity.figures["overlap"], bounds.min_overlap)
+    judge.at_least("rbo", parity.figures["rbo"], bounds.min_rbo)
+    judge.at_most("max_score_difference", parity.figures["max_score_difference"], bounds.score_atol)
+    note(evidence, name, mode, samples, both, parity)
+    if judge.broken and parity.failures:
+        pytest.fail(f"{'; '.join(judge.broken)}; the first of {len(parity.failures)}: {parity.failures[0]}", False)
+    return both

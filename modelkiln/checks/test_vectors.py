@@ -1,75 +1,93 @@
-"""The compiled encoders' vectors against the uncompiled model's."""
+"""The compiled encoders' vectors against the uncompiled model's: real texts, words, the vocabulary, every length."""
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
-import pytest
+import numpy as np
 
-from modelkiln.checks.plugin import Judge
-from modelkiln.encoder import Encoder
-from modelkiln.parity import compare_vectors
+from modelkiln.bounds import Bounds
+from modelkiln.checks.lengths import BUCKETS, lengths_of, text_of_length
+from modelkiln.checks.plugin import Judge, rounded
+from modelkiln.checks.uncompiled import Uncompiled
+from modelkiln.encoder import Encoder, Vectors
+from modelkiln.golden import Sample
+from modelkiln.parity import compare_vectors, vector_differences
+from modelkiln.progress import track
 
-SHORT_WORD = "a"  # one token in every tokenizer that has Latin letters
+MOST = 500  # documents of a corpus
+AT_ONCE = 1024  # words of the vocabulary
 
 
-def _judge(judge: Judge, reference: Any, encoder: Encoder, texts: list[str], config: pytest.Config) -> None:
-    parity = compare_vectors(reference.model.embed(texts), encoder.encode(texts))
-    assert not parity.failures, parity.failures
-    judge.at_least("min_cosine", parity.figures["min_cosine"], config.getoption("min_cosine"))
-    judge.at_most("max_abs_difference", parity.figures["max_abs_difference"], config.getoption("atol"))
-
-
-def test_golden_texts(
-    judge: Judge, reference: Any, encoder: Encoder, texts: list[str], pytestconfig: pytest.Config
+def test_real_texts(
+    judge: Judge,
+    uncompiled: Uncompiled,
+    encoder: Encoder,
+    golden: list[Sample],
+    corpus: list[Sample],
+    bounds: Bounds,
 ) -> None:
-    _judge(judge, reference, encoder, texts, pytestconfig)
+    texts = [*dict.fromkeys(sample.text for sample in (*golden, *corpus[:MOST]))]
+    _judge(judge, uncompiled.embed(texts), encoder.encode(texts), bounds)
 
 
-def test_words(judge: Judge, reference: Any, encoder: Encoder, texts: list[str], pytestconfig: pytest.Config) -> None:
+def test_words(judge: Judge, uncompiled: Uncompiled, encoder: Encoder, texts: list[str], bounds: Bounds) -> None:
     words = sorted({word for text in texts for word in text.split()})
-    _judge(judge, reference, encoder, words, pytestconfig)
+    _judge(judge, uncompiled.embed(words), encoder.encode(words), bounds)
 
 
-def test_edges_of_the_envelope(
-    judge: Judge, reference: Any, encoder: Encoder, texts: list[str], pytestconfig: pytest.Config
+def test_every_length(
+    judge: Judge,
+    uncompiled: Uncompiled,
+    distinct_encoder: Encoder,
+    encoder_name: str,
+    texts: list[str],
+    bounds: Bounds,
+    evidence: dict[str, list[Any]],
 ) -> None:
-    """Lengths around 1 token, the longest, and beyond; a text alone, a full batch, and one more."""
-    words = " ".join(texts).split()
-    longest = encoder.spec.max_length
-    shortest = encoder.count_tokens([SHORT_WORD])[0]
-    lengths = [shortest, shortest + 1, longest // 2, longest - 2, longest - 1, longest, longest + 1, 2 * longest]
-    edges = [_of_length(encoder, words, length) for length in lengths]
-    assert encoder.count_tokens(edges) == lengths
-    for batch in (edges[:1], edges, [words[0]] * encoder.spec.max_batch, [words[0]] * (encoder.spec.max_batch + 1)):
-        _judge(judge, reference, encoder, batch, pytestconfig)
+    """From 1 token to beyond the longest that the encoder takes."""
+    encoder = distinct_encoder
+    lengths = lengths_of(encoder.spec.max_length, encoder.count_tokens([""])[0])
+    asked = [text_of_length(encoder, " ".join(texts).split(), length) for length in lengths]
+    assert encoder.count_tokens(asked) == lengths
+    expected, found = uncompiled.embed(asked), encoder.encode(asked)
+    cosines, differences = vector_differences(expected, found)
+    evidence.setdefault("lengths.json", []).extend(
+        {"encoder": encoder_name, "tokens": tokens, "cosine": rounded(cosine), "difference": rounded(difference)}
+        for tokens, cosine, difference in zip(lengths, cosines.tolist(), differences.tolist(), strict=True)
+    )
+    for first, last in BUCKETS:
+        rows = [row for row, length in enumerate(lengths) if first <= length <= last]
+        if rows:
+            suffix = f"{first}_to_{last}_tokens" if last < BUCKETS[-1][1] else f"from_{first}_tokens"
+            _judge(judge, expected[rows], found[rows], bounds, suffix)
 
 
-def test_hostile_texts(judge: Judge, reference: Any, encoder: Encoder, pytestconfig: pytest.Config) -> None:
-    texts = [
-        "",
-        "  \n\t",
-        "a",
-        "\0\0null\0",
-        "🙂🚀",
-        "שלום עולם",
-        "中文沒有空格",
-        "x" * 5000,
-        "\u200b\ufeff",
-        "ÄÖÜ ß ñ ¿",
-    ]
-    _judge(judge, reference, encoder, texts, pytestconfig)
+def test_compiled_vocabulary(judge: Judge, encoder: Encoder, bounds: Bounds) -> None:
+    """Every word's vector is the one that the graph gives; that the graph is right is shown by the other checks."""
+    vocabulary = encoder.vocabulary
+    if vocabulary is None:
+        judge.not_applicable("this encoder has no compiled vocabulary")
+    words = vocabulary.words()
+    kept = np.zeros((len(words), encoder.dimension), dtype=np.float32)
+    vocabulary.fill(words, kept, range(len(words)))
+    starts = range(0, len(words), AT_ONCE)
+    encoder.vocabulary = None
+    try:
+        shown = track(starts, f"the vocabulary, {AT_ONCE} words at a time", len(starts))
+        computed = np.concatenate([encoder.encode(words[start : start + AT_ONCE]) for start in shown])
+    finally:
+        encoder.vocabulary = vocabulary
+    judge.at_most("max_abs_difference", compare_vectors(computed, kept).figures["max_abs_difference"], bounds.atol)
+    judge.at_least("words", len(words), 1)
 
 
-def _of_length(encoder: Encoder, words: list[str], length: int) -> str:
-    """A text of exactly so many tokens: words as far as they fit, then the shortest there is."""
-    counts = encoder.count_tokens(words)
-    special = encoder.count_tokens([""])[0]
-    chosen, left = [], length - special
-    for word, count in zip(itertools.cycle(words), itertools.cycle(counts)):
-        if count - special > left:
-            break
-        chosen.append(word)
-        left -= count - special
-    return " ".join(chosen + [SHORT_WORD] * left)
+def _judge(judge: Judge, expected: Vectors, found: Vectors, bounds: Bounds, suffix: str = "") -> None:
+    parity = compare_vectors(expected, found)
+    assert not parity.failures, parity.failures
+    of = f"_{suffix}" if suffix else ""
+    figures = parity.figures
+    judge.at_least(f"min_cosine{of}", figures["min_cosine"], bounds.min_cosine)
+    judge.at_most(f"max_abs_difference{of}", figures["max_abs_difference"], bounds.atol)
+    judge.at_most(f"max_rel_difference{of}", figures["max_rel_difference"], bounds.rtol)
+    judge.at_most(f"max_norm_difference{of}", figures["max_norm_difference"], bounds.rtol)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -17,11 +17,10 @@ class Task(Protocol):
     """What a module in this folder has to offer."""
 
     ENCODERS: tuple[str, ...]  # the encoders that it needs
-    RECURRING: tuple[
-        str, ...
-    ]  # those of them whose texts are met again and again, so that their vectors are worth keeping
+    RECURRING: tuple[str, ...]  # those whose texts are met again and again, so that their vectors are worth keeping
     LIBRARIES: tuple[str, ...]  # distributions whose versions its resources depend on
-    GOLDEN_PARAMS: tuple[dict[str, Any], ...]  # the modes in which the golden samples are predicted
+    GOLDEN_PARAMS: tuple[dict[str, Any], ...]  # the modes in which answers are compared
+    QUALITY_PARAMS: dict[str, Any]  # the mode in which answers are held against gold ones
 
     def resources(self) -> dict[str, str]:
         """Files that the artifact carries for the predictor, {name: text}."""
@@ -29,11 +28,11 @@ class Task(Protocol):
     def build(self, encoders: Mapping[str, Encoder], folder: Path) -> Any:
         """The predictor over an artifact's encoders; `folder` is the verified artifact."""
 
-    def reference(self, source: Path) -> Any:
-        """A predictor over the uncompiled model with the same interface, by the library that users know."""
+    def reference(self, embed: Callable[[Sequence[str]], Any]) -> Any:
+        """A predictor with the same interface, by the library that users know, over any texts -> vectors."""
 
-    def predict(self, predictor: Any, inputs: Sequence[str]) -> list[Any]:
-        """A predictor's answers to the golden inputs: for each of GOLDEN_PARAMS a list, with one for each input."""
+    def predict(self, predictor: Any, inputs: Sequence[str], params: dict[str, Any]) -> list[Any]:
+        """A predictor's answers in one mode, one for each input."""
 
     def compare(self, expected: Any, actual: Any, atol: float) -> Parity:
         """How the answers differ; see modelkiln.parity."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ GOLDEN_PARAMS: tuple[dict[str, Any], ...] = (
     {"keyphrase_ngram_range": (1, 2), "use_mmr": True, "diversity": 0.7},
     {"keyphrase_ngram_range": (1, 1), "stop_words": None, "use_maxsum": True, "nr_candidates": 12},
 )
+QUALITY_PARAMS: dict[str, Any] = {"keyphrase_ngram_range": (1, 3), "top_n": 15}
 
 
 def resources() -> dict[str, str]:
@@ -43,37 +44,23 @@ def build(encoders: Mapping[str, Encoder], folder: Path) -> KeywordExtractor:
     return KeywordExtractor(encoders["document"], encoders["word"], stop_words)
 
 
-def reference(source: Path) -> Any:
-    """KeyBERT over sentence-transformers on the uncompiled model, on the CPU. It embeds each text once in its life."""
+def reference(embed: Callable[[Sequence[str]], Vectors]) -> Any:
+    """KeyBERT over any texts -> vectors."""
     import keybert
-    import numpy as np
     from keybert.backend import BaseEmbedder
-    from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(
-        str(source),
-        device="cpu",
-        local_files_only=True,
-        trust_remote_code=False,
-        model_kwargs={"use_safetensors": True},
-    )
-
-    class Remembering(BaseEmbedder):  # type: ignore[misc]
-        """The modes share most phrases, and a text's vector does not depend on the mode."""
+    class Embedder(BaseEmbedder):  # type: ignore[misc]
+        """The method that KeyBERT calls."""
 
         def embed(self, documents: Sequence[str], verbose: bool = False) -> Vectors:  # noqa: ARG002 (KeyBERT's)
-            new = list(dict.fromkeys(text for text in documents if text not in vectors))
-            vectors.update(zip(new, model.encode(new, show_progress_bar=False), strict=True))
-            return np.stack([vectors[text] for text in documents])
+            return embed(list(documents))
 
-    vectors: dict[str, Any] = {}
-    return keybert.KeyBERT(Remembering())
+    return keybert.KeyBERT(Embedder())
 
 
-def predict(predictor: Any, inputs: Sequence[str]) -> list[list[Keywords]]:
-    """The keywords of the inputs in each of GOLDEN_PARAMS, by an extractor of ours or by KeyBERT."""
-    answers = [predictor.extract_keywords(list(inputs), **options) for options in GOLDEN_PARAMS]
-    return [_for_each(answer, len(inputs)) for answer in answers]
+def predict(predictor: Any, inputs: Sequence[str], params: dict[str, Any]) -> list[Keywords]:
+    """The keywords of the inputs, by an extractor of ours or by KeyBERT."""
+    return _for_each(predictor.extract_keywords(list(inputs), **params), len(inputs))
 
 
 def compare(expected: list[Keywords], actual: list[Keywords], atol: float) -> Parity:

@@ -1,0 +1,51 @@
+"""Texts that nobody would write and every system is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from modelkiln.bounds import Bounds
+from modelkiln.checks.answers import Answers
+from modelkiln.checks.plugin import Judge
+from modelkiln.checks.uncompiled import Uncompiled
+from modelkiln.encoder import Encoder
+from modelkiln.parity import compare_vectors
+
+TEXTS = {
+    "empty": "",
+    "whitespace": " \n\t\u00a0\u2003\u2028 ",
+    "control and null": "\0\0null\0\x07\x1b[31m\x7f",
+    "emoji": "🙂🚀👩‍👩‍👧‍👦🏳️‍🌈",
+    "right to left": "שלום עולם مرحبا بالعالم",
+    "unsegmented": "中文沒有空格ภาษาไทยไม่มีช่องว่าง日本語",
+    "no width": "\u200b\ufeff\u2060",
+    "combining": "e\u0301" * 40 + "ǆ ﬁ ß ñ ¿",
+    "1 MB of one character": "x" * 1_000_000,
+    "1 MB of words": "na " * 333_333,
+    "lone surrogates": "broken \ud83d pair \udc00",
+    "special tokens": "[CLS] [SEP] [MASK] [PAD] <s> </s> <mask>",
+    "one letter": "a",
+}
+
+
+def test_vectors(judge: Judge, uncompiled: Uncompiled, encoder: Encoder, bounds: Bounds) -> None:
+    texts = [*TEXTS.values()]
+    parity = compare_vectors(uncompiled.embed(texts), encoder.encode(texts))
+    judge.at_least("min_cosine", parity.figures["min_cosine"], bounds.min_cosine)
+    judge.at_most("max_abs_difference", parity.figures["max_abs_difference"], bounds.atol)
+    alone = np.concatenate([encoder.encode([text]) for text in texts])
+    judge.at_most("alone", compare_vectors(encoder.encode(texts), alone).figures["max_abs_difference"], bounds.atol)
+
+
+def test_answers(judge: Judge, answers: Answers, predictor: Any, bounds: Bounds) -> None:
+    task, params = answers.task, answers.task.GOLDEN_PARAMS[0]
+    texts = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in TEXTS.values()]
+    parity = task.compare(*answers.both("hostile", texts, params), bounds.tie_atol)
+    judge.at_least("agreement", parity.figures["agreement"], bounds.min_agreement)
+    judge.at_most("max_score_difference", parity.figures["max_score_difference"], bounds.score_atol)
+    alone = {kind: task.predict(predictor, [text], params)[0] for kind, text in TEXTS.items()}
+    broken = [kind for kind, answer in alone.items() if not all(np.isfinite(score) for _, score in answer)]
+    judge.at_most("not_finite", len(broken), 0)
+    assert not judge.broken, f"{'; '.join(judge.broken)}: {[*broken, *parity.failures]}"

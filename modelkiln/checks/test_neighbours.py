@@ -1,0 +1,35 @@
+"""Which texts are near to which: the compiled vectors' nearest neighbours against the uncompiled ones'."""
+
+from __future__ import annotations
+
+from modelkiln.bounds import Bounds
+from modelkiln.checks.plugin import Judge
+from modelkiln.checks.uncompiled import Uncompiled
+from modelkiln.encoder import Encoder
+from modelkiln.golden import Sample
+from modelkiln.parity import neighbours_overlap
+
+MOST = 500  # documents, and words
+NEAREST = 10
+
+
+def test_ten_nearest_documents(
+    judge: Judge, uncompiled: Uncompiled, encoder: Encoder, golden: list[Sample], corpus: list[Sample], bounds: Bounds
+) -> None:
+    texts = [*dict.fromkeys(sample.text for sample in (*golden, *corpus))][:MOST]
+    _judge(judge, uncompiled, encoder, texts, bounds)
+
+
+def test_ten_nearest_words(
+    judge: Judge, uncompiled: Uncompiled, encoder: Encoder, texts: list[str], bounds: Bounds
+) -> None:
+    words = sorted({word for text in texts for word in text.split()})
+    _judge(judge, uncompiled, encoder, words[:: -(-len(words) // MOST)], bounds)
+
+
+def _judge(judge: Judge, uncompiled: Uncompiled, encoder: Encoder, texts: list[str], bounds: Bounds) -> None:
+    if len(texts) <= NEAREST + 1:
+        judge.not_applicable(f"{len(texts)} texts: each is a neighbour of every other")
+    expected, found = uncompiled.embed(texts), encoder.encode(texts)
+    overlap = neighbours_overlap(expected, found, NEAREST, bounds.tie_atol)
+    judge.at_least("overlap_at_10", overlap, bounds.min_neighbours)

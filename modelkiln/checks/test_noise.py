@@ -1,0 +1,32 @@
+"""The uncompiled model's own noise: a bound below what it differs by from itself would mean nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from modelkiln.bounds import Bounds
+from modelkiln.checks.plugin import Judge
+from modelkiln.checks.uncompiled import Uncompiled
+from modelkiln.parity import compare_vectors
+
+ROUNDING = 1e-4  # of a score; two that are nearly equal may be rounded apart
+
+
+def test_bounds_are_above_the_uncompiled_models_own_noise(
+    uncompiled: Uncompiled, texts: list[str], bounds: Bounds, judge: Judge
+) -> None:
+    once = uncompiled.again(texts)
+    by_runs = compare_vectors(once, uncompiled.again(texts)).figures
+    by_threads = compare_vectors(once, uncompiled.again(texts, threads=1)).figures
+    by_neighbours = compare_vectors(once, np.concatenate([uncompiled.again([text]) for text in texts])).figures
+    noises = (by_runs, by_threads, by_neighbours)
+    for name, bound in (("max_abs_difference", bounds.atol), ("max_rel_difference", bounds.rtol)):
+        judge.at_most(f"{name}_of_runs", by_runs[name], bound)
+        judge.at_most(f"{name}_of_threads", by_threads[name], bound)
+        judge.at_most(f"{name}_of_neighbours", by_neighbours[name], bound)
+    judge.at_most("invariance", max(noise["max_abs_difference"] for noise in noises), bounds.invariance_atol)
+    judge.at_least("min_cosine", min(noise["min_cosine"] for noise in noises), bounds.min_cosine)
+    judge.at_most("rounding_of_scores", ROUNDING, min(bounds.score_atol, bounds.tie_atol))
+    assert not judge.broken, (
+        f"{'; '.join(judge.broken)}: a bound below the uncompiled model's own noise means nothing; raise it"
+    )
