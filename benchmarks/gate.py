@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def prove_backend(backend: str, kinds: str | None, good_runs: int) -> dict[str, Any]:
-    """What prove-gate found about the real model, compiled for the backend with a small vocabulary.
+    """What prove-gate found about the real model, compiled for the backend with its vocabulary.
 
     Raises:
         ModelkilnError: this machine can't compile for it, or prove-gate did not get to the end.

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,17 @@ def test_failures_are_what_slipped_through_and_good_ones_refused() -> None:
     failures = Proof(rows, 2, ["run 2 was refused"]).failures()
     assert failures == ["b: slipped through", "d: refused by others", "run 2 was refused"]
     assert table(rows).splitlines()[3].startswith("| b |  | slipped through |")
+
+
+def test_page_has_a_table_for_each_backend() -> None:
+    from benchmarks.gate import page
+
+    rows = [Row("a", "wrong", REFUSED, "vectors: b", "max 2", "at most 1", 3), Row("c", "", SLIPPED)]
+    rows.append(Row("d", "", NOT_APPLICABLE, reason="no bias"))
+    shown = page({"generic": {"rows": [asdict(row) for row in rows], "good_runs": 20, "refusals": []}}, "a machine")
+    assert "## generic\n\n1 of 2 broken artifacts refused by a check that is there for it (1 kinds do" in shown
+    assert "| `a` | wrong | vectors: b | max 2 | at most 1 | 3 |" in shown
+    assert "| `c` |  | **slipped through** |" in shown
 
 
 def test_machine_is_kept_busy_no_longer_than_asked() -> None:
