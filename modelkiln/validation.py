@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-from modelkiln import env, golden
+from modelkiln import env, golden, latency
 from modelkiln.artifact import read_manifest
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import staged_folder, to_json, write_text
 from modelkiln.params import Validate
-from modelkiln.progress import say, step
+from modelkiln.progress import step
 from modelkiln.verdict import EVIDENCE, EVIDENCE_FILES, VERDICT, Verdict, read_verdict
 
 # (area of the check, figure) -> its name among the metrics.
@@ -36,7 +34,7 @@ def validate(artifact: Path, source: Path, reports: Path, params: Validate) -> V
     Args:
         artifact: What the compile stage wrote.
         source: What the download stage wrote.
-        reports: Replaced: verdict.json, metrics.json, predictions.json, junit.xml, evidence/, latency.json.
+        reports: Replaced: verdict.json, predictions.json, junit.xml, evidence/, latency.json, metrics.json.
         params: The validate section.
 
     Raises:
@@ -44,7 +42,11 @@ def validate(artifact: Path, source: Path, reports: Path, params: Validate) -> V
     """
     with staged_folder(reports) as folder:
         verdict = judge(artifact, source, folder, params)
-        write_text(folder / "latency.json", to_json(_measure(artifact, params) if verdict.passed else {}))
+        # What could not be verified may be anything, so it is not loaded; what was only refused by a bound is measured.
+        texts = [sample.text for sample in golden.read_samples(Path(params.golden))]
+        speed = latency.profile(artifact, source, texts) if verdict.artifact else {}
+        write_text(folder / "latency.json", to_json(speed))
+        write_text(folder / "metrics.json", to_json(_metrics(verdict, latency.summary(speed))))
     return verdict
 
 
@@ -60,25 +62,10 @@ def judge(artifact: Path, source: Path, folder: Path, params: Validate, *extra: 
     """
     read_manifest(artifact)
     golden.read_samples(Path(params.golden))
-    golden.read_samples(Path(params.corpus))
+    golden.read_samples(Path(params.corpus), "the corpus")
     with step(f"judging {artifact}"):
         exit_code = _run_checks(artifact, source, folder, params, extra)
     return _settle(folder, exit_code)
-
-
-def _measure(artifact: Path, params: Validate) -> dict[str, Any]:
-    """The latency of an artifact that has passed (a damaged one may not be loaded), in a fresh process.
-
-    Speed is no part of the verdict, so a measurement that fails is reported and nothing more.
-    """
-    command = [sys.executable, "-m", "modelkiln.latency", str(artifact), params.golden]
-    with step(f"measuring {artifact}"):
-        done = subprocess.run(command, env=_environment(), stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        say("the latency could not be measured; its error stands above")
-        return {"error": f"exit code {done.returncode}"}
-    figures: dict[str, Any] = json.loads(done.stdout)
-    return figures
 
 
 def _environment() -> dict[str, str]:

@@ -64,7 +64,7 @@ class Verdict:
     source: dict[str, Any] = field(default_factory=dict)
     bounds: dict[str, float] = field(default_factory=dict)
     golden: str = ""  # sha256 of the golden samples
-    corpus: str = ""  # sha256 of the corpus
+    corpus: str = ""  # and of the documents that it was judged by
     checks: list[Check] = field(default_factory=list)
     error: str = ""  # why there is no positive verdict, where no check says it
 

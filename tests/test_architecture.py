@@ -36,7 +36,7 @@ STARTED = {
     "download": [f"modelkiln/sources/{PARAMS['download']['source']}.py"],
     "compile": ["modelkiln/worker.py", f"modelkiln/backends/{PARAMS['compile']['backend']}.py"],
     "validate": [
-        "modelkiln/latency.py",
+        "modelkiln/bench/peer.py",
         f"modelkiln/backends/{PARAMS['compile']['backend']}.py",
         f"modelkiln/tasks/{PARAMS['compile']['task']}.py",
         *(str(path.relative_to(ROOT)) for path in (ROOT / "modelkiln/checks").glob("*.py")),

@@ -62,7 +62,7 @@ class Results:
     """All that was measured."""
 
     records: list[Record] = field(default_factory=list)
-    # (peer, threads) -> first_s of each start, first_peak_mb, versions, files_mb
+    # (peer, threads) -> load_s and first_s of each start, first_peak_mb, versions, files_mb
     starts: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     answers: dict[tuple[str, int, Scenario], dict[int, list[Keywords]]] = field(default_factory=dict)  # by block
     failed: dict[str, str] = field(default_factory=dict)  # peer -> why
@@ -86,7 +86,7 @@ def measure(plan: Plan) -> Results:
         starts = [peer for _ in range(plan.starts) for peer in plan.peers]
         for number, peer in enumerate(track(starts, "starting the peers", len(starts))):
             if number < len(plan.peers) or peer in running:
-                attempt(peer, _start, peer, plan.texts[0], running, results)
+                attempt(peer, start, peer, plan.texts[0], running, results)
         for scenario in plan.scenarios:
             planned = list(turns(plan, scenario, running))
             for turn in track(planned, _name(scenario), len(planned)):
@@ -145,16 +145,42 @@ def split(texts: Sequence[str], in_a_call: int) -> list[Sequence[str]]:
     return [texts[i * len(texts) // number : (i + 1) * len(texts) // number] for i in range(number)]
 
 
-def _start(peer: Peer, text: str, running: dict[Peer, Process], results: Results) -> None:
+def start(peer: Peer, text: str, running: dict[Peer, Process], results: Results) -> None:
+    """Starts a peer, again where it runs, has it answer `text`, and notes how long that took."""
     if peer in running:
         running.pop(peer).end()
     process = running[peer] = Process(peer, text)
     entry = results.starts.setdefault(
         (peer.name, peer.threads),
-        {"first_s": [], "versions": process.versions, "files_mb": sum(_size(path) for path in peer.files) / 1e6},
+        {
+            "load_s": [],
+            "first_s": [],
+            "versions": process.versions,
+            "files_mb": sum(_size(path) for path in peer.files) / 1e6,
+        },
     )
+    entry["load_s"].append(process.load_s)
     entry["first_s"].append(process.first_s)
     entry["first_peak_mb"] = process.first_peak_mb
+
+
+def take(turn: Turn, process: Process) -> tuple[Record, list[Keywords]]:
+    """What a turn took, and what it gave."""
+    scenario, peer = turn.scenario, turn.peer
+    time.sleep(PAUSE)
+    reply = process.extract(turn.texts, scenario.ngrams, together=scenario.in_a_call > 1)
+    record = Record(
+        peer=peer.name,
+        threads=peer.threads,
+        **asdict(scenario),
+        round=turn.round,
+        block=turn.block,
+        documents=len(turn.texts),
+        seconds=reply["seconds"],
+        peak_mb=process.peak_mb(),
+        before=turn.met,
+    )
+    return record, reply["keywords"]
 
 
 def _take(turn: Turn, process: Process, results: Results) -> None:
@@ -167,20 +193,8 @@ def _take(turn: Turn, process: Process, results: Results) -> None:
         process.ask({"op": "reset_peak"})
         if not peer.warm:
             process.extract(turn.texts[:1], scenario.ngrams)
-    time.sleep(PAUSE)
-    reply = process.extract(turn.texts, scenario.ngrams, together=scenario.in_a_call > 1)
-    results.answers.setdefault(key, {}).setdefault(turn.block, reply["keywords"])
-    record = Record(
-        peer=peer.name,
-        threads=peer.threads,
-        **asdict(scenario),
-        round=turn.round,
-        block=turn.block,
-        documents=len(turn.texts),
-        seconds=reply["seconds"],
-        peak_mb=process.peak_mb(),
-        before=turn.met,
-    )
+    record, keywords = take(turn, process)
+    results.answers.setdefault(key, {}).setdefault(turn.block, keywords)
     results.records.append(record)
 
 

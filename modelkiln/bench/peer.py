@@ -27,6 +27,7 @@ STATUS = "/proc/self/status"
 WORD_LENGTH, DOCUMENT_LENGTH = 25, 512  # tokens, in the replaced system
 
 Extract = Callable[..., Any]  # (text or list of texts, ngrams) -> keywords, as KeyBERT gives them
+Forget = Callable[[], None]  # what was met
 
 
 def main() -> None:
@@ -37,15 +38,14 @@ def main() -> None:
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # or importing OpenVINO reports to its makers
     config = json.loads(sys.argv[1])
     load, libraries = KINDS[config["kind"]]
-    extract = load(config)
+    extract, forget = load(config)
     for line in sys.stdin:
         request = json.loads(line)
         reply: dict[str, Any] = {}
         if request["op"] == "extract":
             reply = _extract(extract, request)
         elif request["op"] == "fresh":
-            del extract  # before the next one is loaded: two at a time would count as memory
-            extract = load(config)
+            forget()
         elif request["op"] == "reset_peak":
             reply = {"reset": _reset_peak()}
         elif request["op"] == "peak":
@@ -55,17 +55,23 @@ def main() -> None:
         print(json.dumps(reply), file=replies, flush=True)
 
 
-def load_modelkiln(config: dict[str, Any]) -> Extract:
+def load_modelkiln(config: dict[str, Any]) -> tuple[Extract, Forget]:
     """modelkiln; with `cache_mb` (0: nothing is remembered between calls), and with its compiled vocabulary or not."""
     import modelkiln
+    from modelkiln.cache import VectorCache
 
-    extractor = modelkiln.load(config["artifact"], threads=config["threads"], cache_mb=config["cache_mb"])
+    extractor = modelkiln.load(config["artifact"], threads=config["threads"] or None, cache_mb=config["cache_mb"])
     if not config["table"]:
         extractor.word.vocabulary = None
-    return lambda docs, ngrams: extractor.extract_keywords(docs, keyphrase_ngram_range=ngrams)
+
+    def forget() -> None:
+        if extractor.word.cache is not None:
+            extractor.word.cache = VectorCache(extractor.word.dimension, config["cache_mb"])
+
+    return lambda docs, ngrams: extractor.extract_keywords(docs, keyphrase_ngram_range=ngrams), forget
 
 
-def load_sentence_transformers(config: dict[str, Any]) -> Extract:
+def load_sentence_transformers(config: dict[str, Any]) -> tuple[Extract, Forget]:
     """KeyBERT over sentence-transformers, with any of its backends."""
     from keybert import KeyBERT
     from sentence_transformers import SentenceTransformer
@@ -75,7 +81,8 @@ def load_sentence_transformers(config: dict[str, Any]) -> Extract:
     if config["backend"] == "torch":
         import torch
 
-        torch.set_num_threads(threads)
+        if threads:
+            torch.set_num_threads(threads)
     elif config["backend"] == "onnx":
         import onnxruntime
 
@@ -91,7 +98,7 @@ def load_sentence_transformers(config: dict[str, Any]) -> Extract:
     return _keybert(KeyBERT(model))
 
 
-def load_transformers(config: dict[str, Any]) -> Extract:
+def load_transformers(config: dict[str, Any]) -> tuple[Extract, Forget]:
     """KeyBERT over a transformers pipeline, as its documentation says; but cut where the others cut."""
     import torch
     from keybert import KeyBERT
@@ -103,7 +110,7 @@ def load_transformers(config: dict[str, Any]) -> Extract:
     return _keybert(KeyBERT(pipeline("feature-extraction", model=model, tokenizer=tokenizer, device="cpu")))
 
 
-def load_replaced(config: dict[str, Any]) -> Extract:
+def load_replaced(config: dict[str, Any]) -> tuple[Extract, Forget]:
     """The system that modelkiln replaces: a traced graph of one text of a fixed length, to which every text is padded.
 
     One text at a time through a feature-extraction pipeline; the mean of the token vectors; KeyBERT around it.
@@ -162,7 +169,7 @@ def load_replaced(config: dict[str, Any]) -> Extract:
 
 
 # What each kind loads, and the libraries whose versions matter.
-KINDS: dict[str, tuple[Callable[[dict[str, Any]], Extract], list[str]]] = {
+KINDS: dict[str, tuple[Callable[[dict[str, Any]], tuple[Extract, Forget]], list[str]]] = {
     "modelkiln": (load_modelkiln, ["modelkiln", "onnxruntime", "openvino", "numpy", "tokenizers"]),
     "sentence-transformers": (
         load_sentence_transformers,
@@ -173,8 +180,11 @@ KINDS: dict[str, tuple[Callable[[dict[str, Any]], Extract], list[str]]] = {
 }
 
 
-def _keybert(model: Any) -> Extract:
-    return lambda docs, ngrams: model.extract_keywords(docs, keyphrase_ngram_range=ngrams)
+def _keybert(model: Any) -> tuple[Extract, Forget]:
+    def forget() -> None:
+        """KeyBERT remembers nothing."""
+
+    return lambda docs, ngrams: model.extract_keywords(docs, keyphrase_ngram_range=ngrams), forget
 
 
 def _extract(extract: Extract, request: dict[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Peer:
 
     @property
     def threads(self) -> int:
-        """How many it may use."""
+        """How many it may use; 0: as many as its libraries choose."""
         return int(self.config["threads"])
 
 
@@ -46,7 +46,7 @@ class Process:
     """A peer's running process."""
 
     def __init__(self, peer: Peer, text: str) -> None:
-        """Starts it. `first_s`: seconds from there to the keywords of `text`."""
+        """Starts it. `load_s`: seconds from there until it is loaded; `first_s`: until the keywords of `text`."""
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (end() closes it)
         started = time.perf_counter()
         try:
@@ -63,6 +63,8 @@ class Process:
             self._errors.close()
             raise PeerError(f"can't start {peer.python}: {error.strerror}") from error
         try:
+            self.peak_mb()
+            self.load_s = time.perf_counter() - started
             self.extract([text], (1, 1))
             self.first_s = time.perf_counter() - started
             self.first_peak_mb = self.peak_mb()
@@ -112,12 +114,16 @@ class Process:
 
 
 def environment(python: str, threads: int) -> dict[str, str]:
-    """The environment for a process that is measured: offline, with so many threads, with this modelkiln or none."""
+    """The environment for a process that is measured: offline, with so many threads, with this modelkiln or none.
+
+    0 threads: whatever the libraries choose by themselves, here.
+    """
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     if python == sys.executable:
         root = str(Path(__file__).parents[2])
         kept["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     limits = dict.fromkeys(THREADS, str(threads))
-    quiet = {"TOKENIZERS_PARALLELISM": "true" if threads > 1 else "false", "TRANSFORMERS_VERBOSITY": "error"}
+    limits["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
     # Safe path: the script's own folder must not hide the libraries' modules.
-    return {**kept, **limits, **quiet, "HF_HUB_OFFLINE": "1", "PYTHONSAFEPATH": "1"}
+    ours = {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1", "PYTHONSAFEPATH": "1"}
+    return {**kept, **(limits if threads else {}), **ours}

@@ -92,11 +92,9 @@ def golden(pytestconfig: pytest.Config) -> list[Sample]:
 
 
 @pytest.fixture(scope="session")
-def corpus(pytestconfig: pytest.Config, golden: list[Sample]) -> list[Sample]:
+def corpus(pytestconfig: pytest.Config) -> list[Sample]:
     """The documents to judge by; the golden samples, where no others are named."""
-    path: Path | None = pytestconfig.getoption("--corpus")
-    if path is None:
-        return golden
+    path: Path = pytestconfig.getoption("--corpus") or pytestconfig.getoption("--golden") or SHIPPED
     pytestconfig.stash[IDENTITY]["corpus"] = sha256(path)
     return read_samples(path, "the corpus")
 
