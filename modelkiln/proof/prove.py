@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ SLIPPED = "slipped through"
 BY_CHANCE = "refused by others"  # than the checks that are there for it
 THREADS = (1, 2)
 MOST_SAID = 200  # characters of a reason
+PLACE = re.compile(r"(?<![\w.…])(/[^/:\n]+)+/")  # the folders of an absolute path
 # Ends by itself when its parent is gone, even if that was killed.
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(1_000_000))"
 
@@ -154,7 +156,7 @@ def _said(reason: str, folder: Path) -> str:
     """The reason without what differs from run to run, nor what names the kind of error."""
     for noise in ("modelkiln.errors.ModelkilnError: ", f"{folder}/", f"{folder}: ", str(folder)):
         reason = reason.replace(noise, "")
-    return reason[:MOST_SAID]
+    return PLACE.sub("…/", reason)[:MOST_SAID]
 
 
 def _exceeded(check: Check) -> tuple[str, Figure] | None:

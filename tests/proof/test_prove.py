@@ -54,8 +54,10 @@ def test_what_passed_slipped_through() -> None:
 
 
 def test_refusal_by_checks_of_something_else_is_none() -> None:
-    found = row(Check("hostile: emoji", "failed", reason="/artifact/graph is off"))
-    assert (found.outcome, found.reason) == (BY_CHANCE, "not by vectors, keywords, but by hostile: emoji: graph is off")
+    reason = "/artifact/graphs/a.onnx and /tmp/1/b c/graph are off"
+    found = row(Check("hostile: emoji", "failed", reason=reason))
+    said = "not by vectors, keywords, but by hostile: emoji: graphs/a.onnx and …/graph are off"
+    assert (found.outcome, found.reason) == (BY_CHANCE, said)
 
 
 def test_error_of_loading_proves_no_check() -> None:
