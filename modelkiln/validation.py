@@ -15,6 +15,7 @@ from modelkiln.errors import ModelkilnError
 from modelkiln.files import staged_folder, to_json, write_text
 from modelkiln.params import Validate
 from modelkiln.progress import step
+from modelkiln.report import write_report
 from modelkiln.verdict import EVIDENCE, EVIDENCE_FILES, VERDICT, Verdict, read_verdict
 
 # (area of the check, figure) -> its name among the metrics.
@@ -34,7 +35,7 @@ def validate(artifact: Path, source: Path, reports: Path, params: Validate) -> V
     Args:
         artifact: What the compile stage wrote.
         source: What the download stage wrote.
-        reports: Replaced: verdict.json, predictions.json, junit.xml, evidence/, latency.json, metrics.json.
+        reports: Replaced: the verdict, the report that people read, and what both are made from.
         params: The validate section.
 
     Raises:
@@ -47,6 +48,7 @@ def validate(artifact: Path, source: Path, reports: Path, params: Validate) -> V
         speed = latency.profile(artifact, source, texts) if verdict.artifact else {}
         write_text(folder / "latency.json", to_json(speed))
         write_text(folder / "metrics.json", to_json(_metrics(verdict, latency.summary(speed))))
+        write_report(folder, artifact, source)
     return verdict
 
 

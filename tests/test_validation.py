@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import compile_generic, fetch_local
 from tiny import build_tiny_model
@@ -17,10 +17,13 @@ from tiny import build_tiny_model
 from modelkiln import ModelkilnError, validation
 from modelkiln.artifact import Manifest, read_manifest, seal
 from modelkiln.bounds import STRICT
-from modelkiln.files import to_json, write_text
+from modelkiln.checks.plugin import Judge
+from modelkiln.checks.test_noise import test_bounds_are_above_the_uncompiled_models_own_noise as judge_noise
+from modelkiln.files import sha256, to_json, write_text
+from modelkiln.golden import SHIPPED
 from modelkiln.params import Validate
 from modelkiln.validation import _settle, validate
-from modelkiln.verdict import Check, Verdict, read_verdict
+from modelkiln.verdict import EVIDENCE_FILES, Check, Verdict, read_verdict
 
 PARAMS = Validate(STRICT, golden="", corpus="")
 
@@ -28,8 +31,6 @@ PARAMS = Validate(STRICT, golden="", corpus="")
 @pytest.fixture(scope="module")
 def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few of the golden samples: the tiny model's checks are about the gate, not about the texts."""
-    from modelkiln.golden import SHIPPED
-
     path = tmp_path_factory.mktemp("golden") / "golden.jsonl"
     path.write_text("".join(SHIPPED.read_text("utf-8").splitlines(keepends=True)[::6]), "utf-8")
     return path
@@ -43,6 +44,16 @@ def judge_only(artifact: Path, source: Path, reports: Path, golden: Path) -> Ver
     """Without the profile, which starts the uncompiled model twice more."""
     reports.mkdir()
     return validation.judge(artifact, source, reports, replace(PARAMS, golden=str(golden), corpus=str(golden)))
+
+
+def judged(artifact: Path, source: Path, tmp_path: Path, params: Validate, *extra: str) -> Verdict:
+    """With params of its own."""
+    (tmp_path / "reports").mkdir()
+    return validation.judge(artifact, source, tmp_path / "reports", params, *extra)
+
+
+def to_line(name: str, text: str) -> str:
+    return json.dumps({"id": name, "text": text}) + "\n"
 
 
 @pytest.fixture
@@ -76,7 +87,7 @@ def test_good_artifact_passes_and_leaves_its_reports(
     assert json.loads((tmp_path / "first" / "latency.json").read_text())["compiled"]["p50_ms"] > 0
     # What upload depends on holds no time: the same judgement is the same bytes.
     judge_only(tiny_artifact, tiny_source, tmp_path / "second", golden)
-    for name in ("verdict.json", "predictions.json", "metrics.json"):
+    for name in ("verdict.json", "predictions.json", *(f"evidence/{name}" for name in EVIDENCE_FILES)):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
 
@@ -89,8 +100,18 @@ def test_graph_of_another_model_is_refused_by_its_vectors(
     verdict = judge_only(artifact, tiny_source, tmp_path / "reports", golden)
     assert not verdict.passed
     failures = " ".join(verdict.failures())
-    assert "vectors: golden texts[document]: Failed: min_cosine is" in failures
-    assert "keywords: golden samples in every mode" in failures
+    assert "vectors: real texts[document]: Failed: min_cosine is" in failures
+    for area in ("keywords", "neighbours", "hostile"):
+        assert f"{area}: " in failures
+    # Every figure is on record, not only the first one out of bounds; and in junit.xml, beside its bound.
+    (check,) = [check for check in verdict.checks if check.name == "vectors: real texts[document]"]
+    names = {"max_abs_difference", "max_norm_difference", "max_rel_difference", "min_cosine"}
+    assert set(check.figures) == names
+    junit = (tmp_path / "reports" / "junit.xml").read_text("utf-8")
+    assert f'name="min_cosine" value="{check.figures["min_cosine"]}"' in junit
+    assert str(check.figures["min_cosine"]).endswith("(at least 0.9999)")
+    worst = json.loads((tmp_path / "reports" / "evidence" / "worst.json").read_text("utf-8"))
+    assert worst[0]["rbo"] <= worst[-1]["rbo"] < 1
 
 
 def test_truncation_at_half_the_length_is_refused(forge: Any, tiny_source: Path, tmp_path: Path, golden: Path) -> None:
@@ -99,7 +120,7 @@ def test_truncation_at_half_the_length_is_refused(forge: Any, tiny_source: Path,
     short = {name: replace(spec, max_length=24) for name, spec in manifest.encoders.items()}
     verdict = judge(forge(encoders=short), tiny_source, tmp_path / "reports", golden)
     assert not verdict.passed
-    assert any("vectors: golden texts" in failure for failure in verdict.failures())
+    assert any("vectors: every length" in failure for failure in verdict.failures())
     # Its bytes are what was compiled, so it may be loaded: that it is refused is no reason not to know its speed.
     assert json.loads((tmp_path / "reports" / "latency.json").read_text())["compiled"]["p50_ms"] > 0
 
@@ -133,67 +154,6 @@ def test_verdict_of_a_run_that_pytest_calls_failed_is_negative(tmp_path: Path) -
     assert not read_verdict(tmp_path / "verdict.json").passed
 
 
-def by_hand(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--pyargs",
-        "modelkiln.checks",
-        "-p",
-        "no:cacheprovider",
-        *map(str, arguments),
-    ]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_suite_runs_by_hand_on_any_artifact(tiny_artifact: Path, tiny_source: Path, golden: Path) -> None:
-    done = by_hand("--artifact", tiny_artifact, "--source", tiny_source, "--golden", golden, "-q")
-    assert done.returncode == 0, done.stdout
-    assert " passed" in done.stdout
-
-
-def test_collecting_nothing_is_a_negative_verdict(tiny_artifact: Path, tiny_source: Path, tmp_path: Path) -> None:
-    done = by_hand("--artifact", tiny_artifact, "--source", tiny_source, "--reports", tmp_path, "-k", "no_such_check")
-    assert done.returncode == 5
-    verdict = read_verdict(tmp_path / "verdict.json")
-    assert not verdict.passed
-    assert verdict.failures() == ["pytest found no checks to run"]
-
-
-def test_part_of_the_checks_is_a_negative_verdict(tiny_artifact: Path, tiny_source: Path, tmp_path: Path) -> None:
-    done = by_hand("--artifact", tiny_artifact, "--source", tiny_source, "--reports", tmp_path, "-k", "sealed")
-    assert done.returncode == 0
-    verdict = read_verdict(tmp_path / "verdict.json")
-    assert not verdict.passed
-    assert verdict.failures() == ["12 checks were deselected"]
-
-
-def test_skipped_check_is_a_negative_verdict(
-    tiny_artifact: Path, tiny_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Path
-) -> None:
-    (tmp_path / "skipper.py").write_text(
-        "import pytest\n"
-        "def pytest_collection_modifyitems(items):\n"
-        "    for item in items:\n"
-        "        if 'sealed' not in item.name: item.add_marker(pytest.mark.skip(reason='too slow'))\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    done = by_hand("--artifact", tiny_artifact, "--source", tiny_source, "--reports", tmp_path, "-p", "skipper")
-    assert done.returncode == 0
-    verdict = read_verdict(tmp_path / "verdict.json")
-    assert not verdict.passed
-    assert len(verdict.failures()) == 12
-    assert verdict.failures()[0].endswith("Skipped: too slow")
-
-
-def test_missing_option_is_one_line(tmp_path: Path) -> None:
-    assert "ERROR: --artifact: is missing" in by_hand("--source", tmp_path).stderr
-    assert (
-        f"ERROR: --source: no folder {tmp_path}/x" in by_hand("--artifact", tmp_path, "--source", tmp_path / "x").stderr
-    )
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -210,3 +170,90 @@ def test_golden_file_that_is_none_names_the_line(
     with pytest.raises(ModelkilnError, match=message):
         judge(tiny_artifact, tiny_source, tmp_path / "reports", tmp_path / "golden.jsonl")
     assert not (tmp_path / "reports").exists()
+    shipped = replace(PARAMS, golden=str(SHIPPED), corpus=str(tmp_path / "golden.jsonl"))
+    with pytest.raises(ModelkilnError, match=message.replace("golden samples", "corpus")):
+        validate(tiny_artifact, tiny_source, tmp_path / "reports", shipped)
+
+
+def test_corpus_without_gold_key_phrases_is_compared_and_not_graded(
+    tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path
+) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(to_line(f"d{i}", f"The weir at Low Marsh, gate {i}, was closed.") for i in range(13)))
+    verdict = judged(tiny_artifact, tiny_source, tmp_path, replace(PARAMS, golden=str(golden), corpus=str(corpus)))
+    assert verdict.passed
+    assert (verdict.golden, verdict.corpus) == (sha256(golden), sha256(corpus))
+    checks = {check.name: check for check in verdict.checks}
+    assert checks["quality: gold key phrases"].outcome == "not applicable"
+    assert "the corpus has no gold key phrases" in checks["quality: gold key phrases"].reason
+    assert checks["keywords: corpus[top n 5]"].figures["agreement"].value == 1
+    assert checks["neighbours: ten nearest documents[document]"].outcome == "passed"
+    rows = json.loads((tmp_path / "reports" / "evidence" / "documents.json").read_text("utf-8"))
+    assert {row["set"] for row in rows} == {"golden", "corpus"}
+
+
+class Noisy:
+    """Its vectors differ in the seventh digit with the number of threads."""
+
+    def again(self, texts: list[str], threads: int | None = None) -> Any:
+        vectors = np.ones((len(texts), 4), dtype=np.float32)
+        return vectors if threads is None else vectors * np.float32(1 + 3e-7)
+
+
+class Node:
+    """What a judge needs of pytest's request."""
+
+    def __init__(self) -> None:
+        self.node = self
+        self.user_properties: list[Any] = []
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ({"atol": 1e-7}, "max_abs_difference_of_threads is 3.576e-07, has to be at most 1e-07"),
+        ({"rtol": 1e-8}, "max_rel_difference_of_threads is"),
+        ({"invariance_atol": 1e-8}, "invariance is"),
+        ({"score_atol": 1e-5}, "rounding_of_scores is 0.0001, has to be at most 1e-05"),
+        ({"tie_atol": 1e-5}, "rounding_of_scores is 0.0001, has to be at most 1e-05"),
+    ],
+)
+def test_bound_below_the_models_own_noise_is_refused(bounds: dict[str, float], said: str) -> None:
+    judge = Judge(Node())  # type: ignore[arg-type]
+    with pytest.raises(AssertionError, match="a bound below the uncompiled model's own noise means nothing") as raised:
+        judge_noise(Noisy(), ["a", "b"], replace(STRICT, **bounds), judge)  # type: ignore[arg-type]
+    assert said in str(raised.value)
+
+
+def test_bounds_above_the_models_own_noise_stand() -> None:
+    judge = Judge(Node())  # type: ignore[arg-type]
+    judge_noise(Noisy(), ["a", "b"], STRICT, judge)  # type: ignore[arg-type]
+    assert not judge.broken
+
+
+def test_uncompiled_model_that_cannot_be_loaded_is_said(
+    tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path
+) -> None:
+    source = Path(shutil.copytree(tiny_source, tmp_path / "source"))
+    (source / "model.safetensors").write_bytes(b"no weights")
+    verdict = judge_only(tiny_artifact, source, tmp_path / "reports", golden)
+    assert not verdict.passed
+    said = [failure for failure in verdict.failures() if "the uncompiled model can't be loaded" in failure]
+    assert said
+    assert all("dvc repro download" in failure for failure in said)
+
+
+def test_check_that_crashes_has_failed(
+    tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "crasher.py").write_text(
+        "from modelkiln import parity\n"
+        "def crash(*arguments): raise ZeroDivisionError('a bug in the check')\n"
+        "parity.neighbours_overlap = crash\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    params = replace(PARAMS, golden=str(SHIPPED), corpus=str(SHIPPED))
+    verdict = judged(tiny_artifact, tiny_source, tmp_path, params, "-p", "crasher")
+    assert not verdict.passed
+    assert len(verdict.failures()) == 4
+    assert all("neighbours: " in failure and "a bug in the check" in failure for failure in verdict.failures())

@@ -86,7 +86,7 @@ def where() -> None:
             "run `dvc repro --force --single-item upload`"
         )
     _row("artifact", "artifacts/compiled")
-    _row("report", "reports/validation/verdict.json")
+    _row("report", "reports/validation/report.html")
     _row(
         "registered",
         f"{receipt['registry']}:{receipt['name']}@{receipt['alias']}, version {receipt['version']}",
