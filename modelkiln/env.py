@@ -9,8 +9,9 @@ Read by modelkiln:
 
 Set for the libraries that we call, unless the user has: TRANSFORMERS_VERBOSITY, HF_HUB_DISABLE_TELEMETRY,
 HF_HUB_DISABLE_PROGRESS_BARS, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, MLFLOW_DISABLE_TELEMETRY; for our child processes
-HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE; while backend `aotinductor` compiles, TORCHINDUCTOR_CACHE_DIR. The checks
-run without the user's PYTEST_*, which could leave some out.
+HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE; while backend `aotinductor` compiles, TORCHINDUCTOR_CACHE_DIR; while
+`modelkiln prove-gate` judges a good artifact, OMP_NUM_THREADS and MKL_NUM_THREADS. The checks run without the user's
+PYTEST_*, which could leave some out.
 
 Read by the libraries that we call, and by nobody here: HF_TOKEN, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD,
 MLFLOW_TRACKING_TOKEN, AWS_*. Secrets come in this way only; they are never written into params, manifests or receipts.
@@ -78,6 +79,20 @@ def inductor_cache(folder: Path) -> Iterator[None]:
         del os.environ["TORCHINDUCTOR_CACHE_DIR"]
         if before is not None:
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = before
+
+
+@contextmanager
+def thread_count(number: int) -> Iterator[None]:
+    """Our child processes' libraries run on so many threads, where nothing else is asked of them."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    os.environ.update(dict.fromkeys(names, str(number)))
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def offline_environment() -> dict[str, str]:

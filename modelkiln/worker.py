@@ -69,7 +69,7 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     tokenizer.save(str(folder / TOKENIZER))
     if backend.LAYOUT == "packed" and can_pack(module.model):
         module = pack_module(module.model, recipe)
-    example = _example(module.layout, tokenizer, pad_id)
+    example = example_inputs(module.layout, tokenizer, pad_id)
     # A graph of any batch and length serves all encoders. A backend with static shapes will want one graph for each.
     graph = "graphs/" + backend.GRAPH
     (folder / "graphs").mkdir()
@@ -107,7 +107,7 @@ def _check_lengths(lengths: dict[str, int], config: Any, recipe: Recipe) -> None
             )
 
 
-def _example(layout: str, tokenizer: Any, pad_id: int) -> Any:
+def example_inputs(layout: str, tokenizer: Any, pad_id: int) -> Any:
     """Real tokens in the graph's layout, of several lengths and with two texts of the longest, as int64 tensors."""
     import torch
 

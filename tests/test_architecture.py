@@ -24,6 +24,7 @@ LAYERS = [
     {"keywords"},
     {"sources", "registries", "tasks", "worker"},
     {"adapters", "batch", "bench", "compiler", "latency", "registration", "report", "validation"},
+    {"proof"},
     {"checks", "cli"},
     {"stages"},
 ]

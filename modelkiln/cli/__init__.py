@@ -12,6 +12,7 @@ from modelkiln.cli.artifacts import info, verdict, verify, where
 from modelkiln.cli.comparison import bench
 from modelkiln.cli.composition import compose
 from modelkiln.cli.extraction import extract
+from modelkiln.cli.proof import prove_gate
 from modelkiln.errors import ModelkilnError
 from modelkiln.progress import say
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (extract, bench, info, verify, verdict, compose, where):
+for command in (extract, bench, info, verify, verdict, prove_gate, compose, where):
     app.command()(command)
 
 

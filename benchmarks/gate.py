@@ -1,0 +1,109 @@
+"""The negative controls on the real model, for each backend: runs `modelkiln prove-gate`, and writes docs/gate.md.
+
+python -m benchmarks.gate --backends onnxruntime,generic --kinds layer-skipped,race --good-runs 2
+
+Without options: every backend, every kind, 20 good runs; most of an hour for each backend.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from modelkiln import params, toolchain
+from modelkiln.bench.machine import facts
+from modelkiln.compiler import compile_artifact
+from modelkiln.compose import CONF, compose
+from modelkiln.errors import ModelkilnError
+from modelkiln.files import read_json, to_json, write_text
+from modelkiln.progress import say
+from modelkiln.proof.prove import Row
+
+BACKENDS = ("onnxruntime", "openvino", "aotinductor", "generic")
+SOURCE = Path("artifacts/source")
+PAGE = Path("docs/gate.md")
+FIGURES = Path("docs/gate.json")
+Proofs = Mapping[str, Mapping[str, Any]]
+
+
+def main() -> None:
+    """Proves each backend, and writes the page of all that there are: those of earlier runs stay."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backends", default=",".join(BACKENDS))
+    parser.add_argument("--kinds")
+    parser.add_argument("--good-runs", type=int, default=20)
+    parser.add_argument("--output", type=Path, default=PAGE, help="the page; its figures go beside it, as .json")
+    asked = parser.parse_args()
+    figures = asked.output.with_suffix(".json")
+    proofs = read_json(figures, "the figures")["proofs"] if figures.exists() else {}
+    for backend in asked.backends.split(","):
+        try:
+            proofs[backend] = prove_backend(backend, asked.kinds, asked.good_runs)
+        except ModelkilnError as error:
+            say(f"gate: {backend}: {error}; going on without it")
+    machine = facts()
+    write_text(figures, to_json({"machine": machine, "proofs": proofs}))
+    write_text(asked.output, page(proofs, f"{machine['processor']}, {machine['cores']} cores"))
+    say(f"wrote {asked.output} and {figures}")
+
+
+def prove_backend(backend: str, kinds: str | None, good_runs: int) -> dict[str, Any]:
+    """What prove-gate found about the real model, compiled for the backend with its vocabulary.
+
+    Raises:
+        ModelkilnError: this machine can't compile for it, or prove-gate did not get to the end.
+    """
+    wanted = params.from_data(compose(overrides=[f"backend={backend}"]), str(CONF)).compile
+    with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
+        artifact, output = Path(scratch) / "compiled", Path(scratch) / "proof.json"
+        versions = toolchain.read([wanted.backend, wanted.task])
+        compile_artifact(SOURCE, artifact, replace(wanted, vocabulary="word"), versions)
+        command = [sys.executable, "-m", "modelkiln.cli", "prove-gate", str(artifact), "--source", str(SOURCE)]
+        command += ["--good-runs", str(good_runs), "--output", str(output), *(["--kinds", kinds] if kinds else [])]
+        done = subprocess.run(command, stdout=sys.stderr, check=False)
+        if not output.exists():
+            raise ModelkilnError(f"prove-gate ended with exit code {done.returncode}; what it said stands above")
+        found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+        return found
+
+
+def page(proofs: Proofs, machine: str) -> str:
+    """The page in Markdown: what was caught by which check, a table for each backend."""
+    lines = ["# The gate's negative controls", ""]
+    lines += ["Made by `python -m benchmarks.gate` from the real model, all-MiniLM-L6-v2 in fp32, on " + machine + "."]
+    lines += ["Each line is an artifact that was broken on purpose, in one way, and sealed as if it were not, where it"]
+    lines += [
+        "says so; the check that refused it, with the figure that gave it away; and how many other checks failed."
+    ]
+    for backend, proof in proofs.items():
+        rows = [Row(**row) for row in proof["rows"]]
+        refused = sum(row.outcome == "refused" for row in rows)
+        idle = sum(row.outcome == "not applicable" for row in rows)
+        lines += ["", f"## {backend}", ""]
+        lines += [
+            f"{refused} of {len(rows) - idle} broken artifacts refused by a check that is there for it"
+            + (f" ({idle} kinds do not apply)" if idle else "")
+            + f"; the good one judged {proof['good_runs']} times, refused {len(proof['refusals'])} times."
+        ]
+        lines += ["", *_table(rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: list[Row]) -> list[str]:
+    lines = ["| kind | what is wrong | caught by | figure | bound | others |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        caught = row.caught_by or f"**{row.outcome}**"
+        figure = row.figure or row.reason.replace("|", "\\|")
+        lines.append(f"| `{row.kind}` | {row.meaning} | {caught} | {figure} | {row.bound} | {row.others or ''} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""`modelkiln prove-gate`: deliberately broken artifacts, each of which the checks have to refuse."""

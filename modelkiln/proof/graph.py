@@ -1,0 +1,162 @@
+"""Faults that a compiler can put into a graph: what depends on the length, the batch, the neighbours, or on chance.
+
+The right graph, and behind it operations on its vectors, all of which the graph computes from its own inputs: so they
+are compiled as the rest is, and depend on what each call brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from modelkiln.proof.build import Change, build, changed
+from modelkiln.proof.fault import Fault, Good, longest
+
+LEAK = 0.01  # of the neighbour's vector, or of another one
+NOISE = 1e-3  # in a component
+BATCH = 3  # texts
+
+
+class _Steps:
+    """What is done to the inputs, as a tuple, and to the vectors, which come with the number of tokens of each text."""
+
+    def __init__(
+        self,
+        before: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None = None,
+        after: Callable[[Any, Any], Any] | None = None,
+    ) -> None:
+        self.before = before or (lambda inputs: inputs)
+        self.after = after or (lambda vectors, tokens: vectors)  # noqa: ARG005
+
+
+def _wrap(steps: _Steps, inner: Any) -> Any:
+    """A module of the inner one's layout."""
+    import torch
+
+    class Padded(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+        layout = "padded"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> tuple[Any]:
+            (vectors,) = self.inner(*steps.before((input_ids, attention_mask)))
+            return (steps.after(vectors, attention_mask.sum(1)),)
+
+    class Packed(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+        layout = "packed"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, long_ids: Any, short_ids: Any, positions: Any, gather: Any, scatter: Any) -> tuple[Any]:
+            (vectors,) = self.inner(*steps.before((long_ids, short_ids, positions, gather, scatter)))
+            tokens = torch.cat([torch.ones_like(long_ids).sum(1), (gather >= 0).to(gather.dtype).sum(1)])
+            return (steps.after(vectors, tokens),)
+
+    return {"padded": Padded, "packed": Packed}[inner.layout]().eval()
+
+
+def _after(change: Callable[[Any, Any], Any]) -> Callable[[Good, Path], None]:
+    return changed(Change(module=partial(_wrap, _Steps(after=change))))
+
+
+def _among(chosen: Callable[[int, Any], Any], spoil: Callable[[Any, Any], Any]) -> Callable[[Good, Path], None]:
+    """Spoils the vectors of the texts that are chosen, given the longest length and the texts' own."""
+
+    def make(good: Good, folder: Path) -> None:
+        most = longest(good)
+        steps = _Steps(after=lambda vectors, tokens: spoil(vectors, chosen(most, tokens)))
+        build(good, folder, Change(module=partial(_wrap, steps)))
+
+    return make
+
+
+def _one_percent_off(vectors: Any, chosen: Any) -> Any:
+    """A little of a vector that points elsewhere added to each chosen one."""
+    import torch
+
+    half = vectors.shape[1] // 2
+    other = torch.cat([vectors[:, half:], vectors[:, :half]], 1)
+    return vectors + chosen.to(vectors.dtype)[:, None] * LEAK * other
+
+
+def _nan(vectors: Any, chosen: Any) -> Any:
+    return vectors.masked_fill(chosen[:, None], float("nan"))
+
+
+def _in_bucket(most: int, tokens: Any) -> Any:
+    """65 to 128 tokens of 256."""
+    return (tokens > most // 4) & (tokens <= most // 2)
+
+
+def _of_one_length(most: int, tokens: Any) -> Any:
+    """100 tokens of 256."""
+    return tokens == most * 100 // 256
+
+
+def _long(most: int, tokens: Any) -> Any:
+    return tokens > most * 3 // 4
+
+
+def _in_a_batch_of(number: int, most: int, tokens: Any) -> Any:  # noqa: ARG001 (as the others)
+    """All texts of a call that gives so many vectors; counted by an operation, or the size would be a constant."""
+    import torch
+
+    return torch.ones_like(tokens) * torch.ones_like(tokens).sum() == number
+
+
+def _swap_dimensions(vectors: Any, tokens: Any) -> Any:  # noqa: ARG001 (as the others)
+    import torch
+
+    return torch.cat([vectors[:, :-2], vectors[:, -1:], vectors[:, -2:-1]], 1)
+
+
+def _leak(vectors: Any, tokens: Any) -> Any:  # noqa: ARG001
+    import torch
+
+    before = torch.cat([torch.zeros_like(vectors[:1]), vectors])[:-1]
+    return vectors + LEAK * before
+
+
+def _at_random(vectors: Any, tokens: Any) -> Any:  # noqa: ARG001
+    import torch
+
+    return vectors + NOISE * torch.randn_like(vectors)
+
+
+def _see_padding(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Attention and pooling take for tokens what fills a row up; in a rectangle, that is the first short token."""
+    import torch
+
+    if len(inputs) == 2:
+        return inputs[0], torch.ones_like(inputs[1])
+    long_ids, short_ids, positions, gather, scatter = inputs
+    return long_ids, short_ids, positions, gather.clamp(min=0), scatter
+
+
+FAULTS = (
+    Fault(
+        "mask-ignored",
+        "padding taken for tokens",
+        ("vectors", "invariance"),
+        changed(Change(module=partial(_wrap, _Steps(before=_see_padding)))),
+    ),
+    Fault("dimensions-swapped", "the last two dimensions swapped", ("vectors",), _after(_swap_dimensions)),
+    Fault("negated", "vectors with the other sign", ("vectors",), _after(lambda vectors, tokens: -vectors)),  # noqa: ARG005
+    Fault("bucket-off", "1% off for 65 to 128 tokens of 256", ("vectors",), _among(_in_bucket, _one_percent_off)),
+    Fault("length-off", "1% off for exactly 100 tokens of 256", ("vectors",), _among(_of_one_length, _one_percent_off)),
+    Fault("nan-when-long", "NaN for long texts", ("vectors",), _among(_long, _nan)),
+    Fault(
+        "nan-in-a-batch",
+        f"NaN for calls of {BATCH} texts",
+        ("vectors", "invariance"),
+        _among(partial(_in_a_batch_of, BATCH), _nan),
+    ),
+    Fault("neighbour-leaks", "1% of the text before in each vector", ("invariance",), _after(_leak)),
+    Fault("random", "noise of 1e-3, another one in each call", ("invariance",), _after(_at_random)),
+)
