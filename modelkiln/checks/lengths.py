@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelkiln.encoder import Encoder
 
 SHORT_WORD = "a"  # one token in every tokenizer that has Latin letters
-EVERY = 128  # up to here each length is tried, and then every third, which meets every remainder of 4, 8 and 16
+EVERY = 128  # up to here each length is tried, and then every fifth, which meets every remainder of 4, 8 and 16
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,10 @@ class Bucket:
         return self.first <= tokens <= self.last
 
     def __str__(self) -> str:
-        return f"{self.first} to {self.last} tokens"
+        return f"{self.first} to {self.last} tokens" if self.last < sys.maxsize else f"from {self.first} tokens"
 
 
-BUCKETS = (Bucket(1, 8), *(Bucket(2**power + 1, 2 ** (power + 1)) for power in range(3, 14)))
+BUCKETS = (Bucket(1, 8), *(Bucket(2**power + 1, 2 ** (power + 1)) for power in range(3, 9)), Bucket(513, sys.maxsize))
 
 
 def lengths_of(longest: int, special: int) -> list[int]:
@@ -38,7 +39,7 @@ def lengths_of(longest: int, special: int) -> list[int]:
     """
     edges = {longest - 2, longest - 1, longest, longest + 1, 2 * longest, longest // 2, longest // 2 + 1}
     powers = {2**power + step for power in range(3, 13) for step in (-1, 0, 1) if 2**power + step <= longest}
-    steps = {*range(EVERY, longest, 3)}
+    steps = {*range(EVERY, longest, 5)}
     every = {*range(special + 1, min(EVERY, longest) + 1)}
     return sorted(length for length in edges | powers | steps | every if length > special)
 
@@ -56,3 +57,9 @@ def text_of_length(encoder: Encoder, words: Sequence[str], length: int) -> str:
         chosen.append(word)
         left -= count - special
     return " ".join(chosen + [SHORT_WORD] * left)
+
+
+def words_of(texts: Sequence[str], most: int = 400) -> list[str]:
+    """So many different words of the texts, as they stand there, spread over the alphabet."""
+    words = sorted({word for text in texts for word in text.split()})
+    return words[:: -(-len(words) // most)]

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from modelkiln.bounds import Bounds
+from modelkiln.checks.lengths import words_of
 from modelkiln.checks.plugin import Judge
 from modelkiln.checks.uncompiled import Uncompiled
 from modelkiln.encoder import Encoder
 from modelkiln.golden import Sample
 from modelkiln.parity import neighbours_overlap
 
-MOST = 500  # documents, and words
+MOST = 500  # documents
 NEAREST = 10
 
 
 def test_ten_nearest_documents(
-    judge: Judge, uncompiled: Uncompiled, encoder: Encoder, golden: list[Sample], corpus: list[Sample], bounds: Bounds
+    judge: Judge,
+    uncompiled: Uncompiled,
+    distinct_encoder: Encoder,
+    golden: list[Sample],
+    corpus: list[Sample],
+    bounds: Bounds,
 ) -> None:
     texts = [*dict.fromkeys(sample.text for sample in (*golden, *corpus))][:MOST]
-    _judge(judge, uncompiled, encoder, texts, bounds)
+    _judge(judge, uncompiled, distinct_encoder, texts, bounds)
 
 
 def test_ten_nearest_words(
     judge: Judge, uncompiled: Uncompiled, encoder: Encoder, texts: list[str], bounds: Bounds
 ) -> None:
-    words = sorted({word for text in texts for word in text.split()})
-    _judge(judge, uncompiled, encoder, words[:: -(-len(words) // MOST)], bounds)
+    _judge(judge, uncompiled, encoder, words_of(texts), bounds)
 
 
 def _judge(judge: Judge, uncompiled: Uncompiled, encoder: Encoder, texts: list[str], bounds: Bounds) -> None:

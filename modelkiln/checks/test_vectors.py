@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modelkiln.bounds import Bounds
-from modelkiln.checks.lengths import BUCKETS, Bucket, lengths_of, text_of_length
+from modelkiln.checks.lengths import BUCKETS, Bucket, lengths_of, text_of_length, words_of
 from modelkiln.checks.plugin import Judge, rounded
 from modelkiln.checks.uncompiled import Uncompiled
 from modelkiln.encoder import Encoder, Vectors
@@ -23,17 +23,19 @@ AT_ONCE = 1024  # words of the vocabulary
 def test_real_texts(
     judge: Judge,
     uncompiled: Uncompiled,
-    encoder: Encoder,
+    distinct_encoder: Encoder,
     golden: list[Sample],
     corpus: list[Sample],
     bounds: Bounds,
 ) -> None:
     texts = [*dict.fromkeys(sample.text for sample in (*golden, *corpus[:MOST]))]
-    _judge(judge, uncompiled.embed(texts), encoder.encode(texts), bounds)
+    _judge(judge, uncompiled.embed(texts), distinct_encoder.encode(texts), bounds)
 
 
 def test_words(judge: Judge, uncompiled: Uncompiled, encoder: Encoder, texts: list[str], bounds: Bounds) -> None:
-    words = sorted({word for text in texts for word in text.split()})
+    """As they stand in the texts, so with capitals and full stops; and as candidates have them."""
+    words = words_of(texts)
+    words += [word.lower() for word in words]
     _judge(judge, uncompiled.embed(words), encoder.encode(words), bounds)
 
 
