@@ -38,6 +38,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backends", default=",".join(BACKENDS))
     parser.add_argument("--kinds")
+    parser.add_argument("--checks", default="all")
+    parser.add_argument("--golden", type=Path)
     parser.add_argument("--good-runs", type=int, default=20)
     parser.add_argument("--output", type=Path, default=PAGE, help="the page; its figures go beside it, as .json")
     asked = parser.parse_args()
@@ -45,7 +47,10 @@ def main() -> None:
     proofs = read_json(figures, "the figures")["proofs"] if figures.exists() else {}
     for backend in asked.backends.split(","):
         try:
-            proofs[backend] = prove_backend(backend, asked.kinds, asked.good_runs)
+            further = ["--checks", asked.checks, "--good-runs", str(asked.good_runs)]
+            further += ["--kinds", asked.kinds] if asked.kinds else []
+            further += ["--golden", str(asked.golden)] if asked.golden else []
+            proofs[backend] = prove_backend(backend, further)
         except ModelkilnError as error:
             say(f"gate: {backend}: {error}; going on without it")
     machine = facts()
@@ -54,7 +59,7 @@ def main() -> None:
     say(f"wrote {asked.output} and {figures}")
 
 
-def prove_backend(backend: str, kinds: str | None, good_runs: int) -> dict[str, Any]:
+def prove_backend(backend: str, further: list[str]) -> dict[str, Any]:
     """What prove-gate found about the real model, compiled for the backend with its vocabulary.
 
     Raises:
@@ -66,7 +71,7 @@ def prove_backend(backend: str, kinds: str | None, good_runs: int) -> dict[str, 
         versions = toolchain.read([wanted.backend, wanted.task])
         compile_artifact(SOURCE, artifact, replace(wanted, vocabulary="word"), versions)
         command = [sys.executable, "-m", "modelkiln.cli", "prove-gate", str(artifact), "--source", str(SOURCE)]
-        command += ["--good-runs", str(good_runs), "--output", str(output), *(["--kinds", kinds] if kinds else [])]
+        command += ["--output", str(output), *further]
         done = subprocess.run(command, stdout=sys.stderr, check=False)
         if not output.exists():
             raise ModelkilnError(f"prove-gate ended with exit code {done.returncode}; what it said stands above")

@@ -1,7 +1,7 @@
 """How fast an artifact answers on this machine, beside KeyBERT over its uncompiled model, measured in turns.
 
 Both are processes of their own, with the options that serving has by default: threads, running cache and compiled
-vocabulary included. They are started ROUNDS times, the other one first each time, and asked in turns (A B A B, then
+vocabulary included. They are started once a round, the other one first each time, and asked in turns (A B A B, then
 B A B A), so that a machine that slows down slows both down and which one comes first cancels out.
 
 What is warm when it is measured: the process, its libraries, the pages of the files. Each has answered the same few
@@ -29,7 +29,6 @@ from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.progress import say, track
 
 UNCOMPILED, COMPILED = "uncompiled", "compiled"
-ROUNDS = 2  # each starts both once more, and the uncompiled model takes seconds to start
 DOCUMENTS = 10  # in a round, at the most
 SIZES = (1, 4)  # documents in a call
 WARM_UP = 3  # documents in a block of the warm-up
@@ -37,7 +36,7 @@ PATIENCE = 20.0  # seconds for a round's turns; those that it has not begun by t
 NGRAMS = (1, 1)  # extract_keywords' default
 
 
-def profile(artifact: Path, source: Path, texts: Sequence[str]) -> dict[str, Any]:
+def profile(artifact: Path, source: Path, texts: Sequence[str], rounds: int) -> dict[str, Any]:
     """The figures of both, their ratios and the times behind them; or an `error` of one line.
 
     Speed is no part of the verdict, so what can't be measured is said, and raises nothing.
@@ -46,6 +45,7 @@ def profile(artifact: Path, source: Path, texts: Sequence[str]) -> dict[str, Any
         artifact: Verified.
         source: The uncompiled model.
         texts: Documents; a sample of them, spread over all, is measured.
+        rounds: One at the least. Each starts both once more, and the uncompiled model takes seconds to start.
 
     Returns:
         Seconds from starting the process until it is loaded (load_s) and until its first answer (first_answer_s);
@@ -57,7 +57,7 @@ def profile(artifact: Path, source: Path, texts: Sequence[str]) -> dict[str, Any
         base, ours = choose([(BASE, 0), ("warm", 0)], Places(artifact, source), Limits())
         # Not the benchmark's warm peer, which is measured on the second half of the documents.
         peers = (replace(base, name=UNCOMPILED), replace(ours, name=COMPILED, warm=False))
-        return measure(peers, texts, f"measuring {artifact}")
+        return measure(peers, texts, rounds, f"measuring {artifact}")
     except (ModelkilnError, PeerError) as error:
         say(f"the speed could not be measured: {one_line(error)}")
         return {"error": one_line(error)}
@@ -85,10 +85,10 @@ class Step:
     turn: Turn | None  # None: it is started, and warmed up
 
 
-def schedule(peers: tuple[Peer, Peer], texts: Sequence[str], number: int) -> list[Step]:
+def schedule(peers: tuple[Peer, Peer], texts: Sequence[str], number: int, rounds: int) -> list[Step]:
     """Who does what in a round, one after the other."""
     order = peers if number % 2 == 0 else peers[::-1]
-    chosen = choose_texts(texts, number)
+    chosen = choose_texts(texts, number, rounds)
     steps = [Step(peer, chosen, None) for peer in order]
     for size in dict.fromkeys(min(size, len(chosen)) for size in SIZES):
         scenario = Scenario(NGRAMS, size)
@@ -99,17 +99,17 @@ def schedule(peers: tuple[Peer, Peer], texts: Sequence[str], number: int) -> lis
     return steps
 
 
-def choose_texts(texts: Sequence[str], number: int) -> tuple[str, ...]:
+def choose_texts(texts: Sequence[str], number: int, rounds: int) -> tuple[str, ...]:
     """The documents of a round: spread over all of them, other ones in each round where there are enough.
 
     Neighbours go into different halves, which are the round's blocks: a file may be sorted by length.
     """
     count = min(len(texts), DOCUMENTS)
-    spread = [texts[int((index + number / ROUNDS) * len(texts) / count)] for index in range(count)]
+    spread = [texts[int((index + number / rounds) * len(texts) / count)] for index in range(count)]
     return tuple(spread[0::2] + spread[1::2])
 
 
-def measure(peers: tuple[Peer, Peer], texts: Sequence[str], what: str) -> dict[str, Any]:
+def measure(peers: tuple[Peer, Peer], texts: Sequence[str], rounds: int, what: str) -> dict[str, Any]:
     """The profile of two peers, the uncompiled one first; see profile.
 
     Raises:
@@ -118,12 +118,12 @@ def measure(peers: tuple[Peer, Peer], texts: Sequence[str], what: str) -> dict[s
     results = Results()
     stable = True
     measured: set[str] = set()
-    for number in range(ROUNDS):
-        steps = schedule(peers, texts, number)
-        steady, met = _do_round(steps, results, f"{what}, round {number + 1} of {ROUNDS}")
+    for number in range(rounds):
+        steps = schedule(peers, texts, number, rounds)
+        steady, met = _do_round(steps, results, f"{what}, round {number + 1} of {rounds}")
         stable &= steady
         measured |= met
-    return {"documents": len(measured), "rounds": ROUNDS, "stable": stable, **figures(results, peers)}
+    return {"documents": len(measured), "rounds": rounds, "stable": stable, **figures(results, peers)}
 
 
 def _do_round(steps: Sequence[Step], results: Results, what: str) -> tuple[bool, set[str]]:

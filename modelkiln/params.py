@@ -64,6 +64,10 @@ class Validate:
     bounds: Bounds
     golden: str  # a JSONL file of golden samples, id and text on each line; registered with the model
     corpus: str  # a JSONL file of documents, id, text, and keywords where there are gold ones; may be the golden one
+    profile_rounds: int  # how often both models are started and measured in turns; 0: the speed is not measured
+
+    def __post_init__(self) -> None:
+        _at_least(0, profile_rounds=self.profile_rounds)
 
 
 @dataclass(frozen=True)

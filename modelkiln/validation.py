@@ -45,7 +45,8 @@ def validate(artifact: Path, source: Path, reports: Path, params: Validate) -> V
         verdict = judge(artifact, source, folder, params)
         # What could not be verified may be anything, so it is not loaded; what was only refused by a bound is measured.
         texts = [sample.text for sample in golden.read_samples(Path(params.golden))]
-        speed = latency.profile(artifact, source, texts) if verdict.artifact else {}
+        rounds = params.profile_rounds if verdict.artifact else 0
+        speed = latency.profile(artifact, source, texts, rounds) if rounds else {}
         write_text(folder / "latency.json", to_json(speed))
         write_text(folder / "metrics.json", to_json(_metrics(verdict, latency.summary(speed))))
         write_report(folder, artifact, source)

@@ -21,6 +21,7 @@ from modelkiln.bench.peers import BASE, Limits, Places, choose
 from modelkiln.bench.process import THREADS, Peer, PeerError, Process, environment
 from modelkiln.golden import read_samples
 
+ROUNDS = 2
 TEXTS = [sample.text for sample in read_samples()]
 FIGURES = {"load_s", "first_answer_s", "p50_ms", "p95_ms", "p99_ms", "docs_per_s", "peak_mb", "size_mb"}
 RATIOS = {"load_s", "first_answer_s", "p50_ms", "docs_per_s_1", "docs_per_s_4", "peak_mb", "size_mb"}
@@ -40,7 +41,7 @@ def test_profile_has_the_figures_of_both_and_their_ratios(
     table_artifact: Path, tiny_source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(latency, "PATIENCE", float("inf"))  # or a busy machine would leave some out
-    found = latency.profile(table_artifact, tiny_source, TEXTS)
+    found = latency.profile(table_artifact, tiny_source, TEXTS, ROUNDS)
     assert set(found) == {"documents", "rounds", "stable", "compiled", "uncompiled", "ratios", "samples_ms"}
     assert (found["documents"], found["rounds"]) == (20, 2)
     assert isinstance(found["stable"], bool)
@@ -73,8 +74,8 @@ def test_no_document_is_measured_that_the_process_remembers(
         return ask(self, request)
 
     monkeypatch.setattr(Process, "ask", listen)
-    latency.measure(twice(table_artifact, tiny_source), TEXTS, "measuring")
-    assert len(asked) == 2 * latency.ROUNDS
+    latency.measure(twice(table_artifact, tiny_source), TEXTS, ROUNDS, "measuring")
+    assert len(asked) == 2 * ROUNDS
     for requests in asked.values():
         met: set[str] = set()
         for request in requests:
@@ -106,7 +107,7 @@ def test_forgetting_empties_the_running_cache(table_artifact: Path, monkeypatch:
 
 def test_turns_alternate_and_the_other_one_is_first_in_the_next_round() -> None:
     for number, order in enumerate(["ab", "ba"]):
-        own = latency.schedule(dummies(), TEXTS, number)
+        own = latency.schedule(dummies(), TEXTS, number, ROUNDS)
         assert "".join(step.peer.name for step in own) == order * (len(own) // 2)
         for first, second in zip(own[::2], own[1::2], strict=True):
             assert (first.turn is None) == (second.turn is None)
@@ -119,11 +120,11 @@ def test_turns_alternate_and_the_other_one_is_first_in_the_next_round() -> None:
 @pytest.mark.parametrize("number", [1, 2, 5, 9, 10, 11, 19, 20, 30, 500])
 def test_rounds_measure_documents_from_all_over_the_file(number: int) -> None:
     texts = [str(index) for index in range(number)]
-    rounds = [latency.choose_texts(texts, index) for index in range(latency.ROUNDS)]
+    rounds = [latency.choose_texts(texts, index, ROUNDS) for index in range(ROUNDS)]
     for chosen in rounds:
         assert len(set(chosen)) == len(chosen) == min(number, latency.DOCUMENTS)
-    if number >= latency.ROUNDS * latency.DOCUMENTS:
-        assert len(set().union(*rounds)) == latency.ROUNDS * latency.DOCUMENTS
+    if number >= ROUNDS * latency.DOCUMENTS:
+        assert len(set().union(*rounds)) == ROUNDS * latency.DOCUMENTS
         assert max(int(text) for text in rounds[-1]) > 0.9 * number - 1
     # The two halves of a round, which are its blocks, are alike in a file that is sorted.
     if number >= latency.DOCUMENTS:
@@ -132,11 +133,11 @@ def test_rounds_measure_documents_from_all_over_the_file(number: int) -> None:
 
 
 def test_one_document_is_measured_once_a_round(table_artifact: Path, tiny_source: Path) -> None:
-    found = latency.measure(twice(table_artifact, tiny_source), TEXTS[:1], "measuring")
+    found = latency.measure(twice(table_artifact, tiny_source), TEXTS[:1], ROUNDS, "measuring")
     assert found["documents"] == 1
     for name in (latency.COMPILED, latency.UNCOMPILED):
         samples = found["samples_ms"][name]
-        assert len(samples) == latency.ROUNDS
+        assert len(samples) == ROUNDS
         assert found[name]["p95_ms"] == found[name]["p99_ms"] == max(samples)
         assert set(found[name]["docs_per_s"]) == {"1"}
     assert set(found["ratios"]) == RATIOS - {"docs_per_s_4"}
@@ -146,15 +147,15 @@ def test_round_that_takes_too_long_leaves_its_last_turns_out_in_pairs(
     table_artifact: Path, tiny_source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(latency, "PATIENCE", 0.0)
-    found = latency.measure(twice(table_artifact, tiny_source), TEXTS, "measuring")
+    found = latency.measure(twice(table_artifact, tiny_source), TEXTS, ROUNDS, "measuring")
     assert found["documents"] == latency.DOCUMENTS  # half of them in each round
     assert set(found["ratios"]) == RATIOS - {"docs_per_s_4"}
     assert len(found["samples_ms"]["compiled"]) == len(found["samples_ms"]["uncompiled"]) == latency.DOCUMENTS
-    assert capsys.readouterr().err.count("the rest of it is left out") == latency.ROUNDS
+    assert capsys.readouterr().err.count("the rest of it is left out") == ROUNDS
 
 
 def test_same_files_are_the_same_size(table_artifact: Path, tiny_source: Path) -> None:
-    found = latency.measure(twice(table_artifact, tiny_source), TEXTS[:1], "measuring")
+    found = latency.measure(twice(table_artifact, tiny_source), TEXTS[:1], ROUNDS, "measuring")
     assert found["ratios"]["size_mb"] == {"ratio": 1.0, "low": 1.0, "high": 1.0, "distinguishable": False}
     total = sum(path.stat().st_size for path in table_artifact.rglob("*") if path.is_file())
     assert found["compiled"]["size_mb"] == pytest.approx(total / 1e6, rel=1e-3)
@@ -165,7 +166,7 @@ def test_reference_that_fails_to_load_is_an_error_of_one_line(
 ) -> None:
     broken = Path(shutil.copytree(tiny_source, tmp_path / "source"))
     (broken / "model.safetensors").write_bytes(b"no weights")
-    found = latency.profile(table_artifact, broken, TEXTS[:2])
+    found = latency.profile(table_artifact, broken, TEXTS[:2], ROUNDS)
     assert set(found) == {"error"}
     assert found["error"].startswith("uncompiled model: ")
     assert "\n" not in found["error"]
@@ -174,7 +175,7 @@ def test_reference_that_fails_to_load_is_an_error_of_one_line(
 
 
 def test_reference_that_is_none_is_an_error_that_names_its_folder(table_artifact: Path, tmp_path: Path) -> None:
-    found = latency.profile(table_artifact, tmp_path, TEXTS[:2])
+    found = latency.profile(table_artifact, tmp_path, TEXTS[:2], ROUNDS)
     assert set(found) == {"error"}
     assert str(tmp_path) in found["error"]
 
@@ -184,7 +185,7 @@ def test_artifact_that_fails_to_load_is_named(table_artifact: Path, tiny_source:
     (broken / "tokenizer.json").write_bytes(b"{}")
     ours = twice(broken, tiny_source)[1]
     with pytest.raises(PeerError, match=r"^compiled model: .*tokenizer\.json"):
-        latency.measure((ours, ours), TEXTS[:2], "measuring")
+        latency.measure((ours, ours), TEXTS[:2], ROUNDS, "measuring")
 
 
 def test_summary_says_how_many_times_faster_only_where_it_can_be_told() -> None:

@@ -25,7 +25,7 @@ from modelkiln.params import Validate
 from modelkiln.validation import _settle, validate
 from modelkiln.verdict import EVIDENCE_FILES, Check, Verdict, read_verdict
 
-PARAMS = Validate(STRICT, golden="", corpus="")
+PARAMS = Validate(STRICT, golden="", corpus="", profile_rounds=1)
 
 
 @pytest.fixture(scope="module")

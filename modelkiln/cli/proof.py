@@ -23,6 +23,9 @@ def prove_gate(
     params: Annotated[
         Path | None, typer.Option(help="Take the bounds from this params.yaml. Default: what fp32 has to reach.")
     ] = None,
+    checks: Annotated[
+        str, typer.Option(help="all; or named: judge each by the checks that are for it, in a third of the time.")
+    ] = "all",
     good_runs: Annotated[int, typer.Option(help="How often the good artifact is judged; 0: not at all.", min=0)] = 20,
     output: Annotated[Path | None, typer.Option(help="Write the table here too, as JSON.")] = None,
 ) -> None:
@@ -41,7 +44,7 @@ def prove_gate(
     from modelkiln.params import Validate
     from modelkiln.proof.catalogue import all_faults, choose
     from modelkiln.proof.fault import Good
-    from modelkiln.proof.prove import as_json, prove, table
+    from modelkiln.proof.prove import ALL, NAMED, as_json, prove, table
     from modelkiln.registries import folder_of
 
     folder = folder_of(artifact)
@@ -56,10 +59,12 @@ def prove_gate(
             f"{artifact}: it is {good.manifest.precision}, and what fp32 has to reach would refuse it; "
             "give --params, a params.yaml with the bounds that it was accepted by"
         )
+    if checks not in (ALL, NAMED):
+        raise ModelkilnError(f"--checks has to be {ALL} or {NAMED}, found {checks!r}")
     bounds = settings.load(params).validate.bounds if params else STRICT
     texts = str(golden or SHIPPED)
     signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: nothing is left behind
-    proof = prove(good, faults, Validate(bounds, texts, str(corpus or texts)), good_runs)
+    proof = prove(good, faults, Validate(bounds, texts, str(corpus or texts), profile_rounds=0), good_runs, checks)
     if output:
         write_text(output, to_json(as_json(proof)))
     print(table(proof.rows))
