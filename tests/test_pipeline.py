@@ -190,7 +190,7 @@ def test_one_version_runs_its_own_stage_which_refuses_another_environment(
 def test_negative_verdict_is_recorded_and_upload_refuses(clone: Clone) -> None:
     # No two libraries add in the same order: a bound that fp32 can't hold.
     before = clone.read("receipts/upload.json")
-    clone.compose("validate.atol=1e-12")
+    clone.compose("validate.bounds.atol=1e-12")
     done = clone.run("dvc", "repro", check=False)
     assert re.findall(r"Running stage '(\w+)'", done.stdout) == ["validate", "upload"]
     assert done.returncode == 255
