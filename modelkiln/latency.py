@@ -70,7 +70,7 @@ def summary(latency: dict[str, Any]) -> dict[str, float]:
     """
     if COMPILED not in latency:
         return {}
-    figures = {name: float(latency[COMPILED][name]) for name in ("p50_ms", "size_mb", "peak_mb")}
+    figures = {name: float(latency[COMPILED][name]) for name in ("p50_ms", "size_mb")}
     faster = latency["ratios"]["p50_ms"]
     told = faster["distinguishable"] and latency["stable"]
     return {**figures, "times_faster": float(faster["ratio"])} if told else figures

@@ -39,7 +39,7 @@ def upload(folder: Path, verdict: Verdict, predictions: dict[str, Any], params: 
     """
     manifest = artifact.verify(folder)
     if not (verdict.passed and verdict.is_borne_out()):
-        raise ModelkilnError(f"not registered: the verdict is negative: {'; '.join(verdict.failures())}")
+        raise ModelkilnError(f"not registered: the verdict is negative: {verdict.reason()}")
     if verdict.artifact != manifest.digest:
         raise ModelkilnError(
             f"not registered: the verdict is of artifact {verdict.artifact}, this is {manifest.digest}"
@@ -127,7 +127,7 @@ def write_card(name: str, manifest: Manifest, verdict: Verdict, lineage: dict[st
             "",
             "## Does it give the same answers?",
             "",
-            f"Yes: all {len(verdict.checks)} checks against the uncompiled model passed.",
+            f"Yes: all {len(verdict.applicable())} checks against the uncompiled model passed.",
             "",
             "| figure | found | bound |",
             "|---|---|---|",

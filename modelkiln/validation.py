@@ -22,10 +22,8 @@ from modelkiln.verdict import EVIDENCE, EVIDENCE_FILES, VERDICT, Verdict, read_v
 METRICS = {
     ("vectors", "min_cosine"): "cosine",
     ("keywords", "agreement"): "agreement",
-    ("keywords", "overlap"): "overlap",
-    ("neighbours", "overlap_at_10"): "neighbours",
     ("quality", "f1_at_10"): "f1",
-    ("quality", "f1_loss_at_10_upper"): "f1_loss",
+    ("quality", "f1_at_10_of_the_uncompiled"): "f1_uncompiled",
 }
 
 

@@ -16,6 +16,7 @@ from modelkiln.files import read_json
 VERDICT = "verdict.json"
 EVIDENCE = "evidence"  # the folder beside it
 EVIDENCE_FILES = ("documents.json", "lengths.json", "quality.json", "scores.json", "worst.json")  # lists, empty or not
+FEW, LONGEST = 3, 300  # reasons on one line, and characters of each
 NOT_APPLICABLE = "not applicable"
 
 
@@ -70,13 +71,17 @@ class Verdict:
 
     def is_borne_out(self) -> bool:
         """Whether there are checks, each that applies has passed, and each figure is within its bound."""
-        applicable = [check for check in self.checks if check.outcome != NOT_APPLICABLE]
+        applicable = self.applicable()
         return (
             bool(applicable)
             and not self.error
             and all(check.outcome == "passed" for check in applicable)
             and all(figure.holds() for check in self.checks for figure in check.figures.values())
         )
+
+    def applicable(self) -> list[Check]:
+        """The checks that had something to judge."""
+        return [check for check in self.checks if check.outcome != NOT_APPLICABLE]
 
     def failures(self) -> list[str]:
         """One line for each reason of a negative verdict."""
@@ -86,6 +91,12 @@ class Verdict:
             if check.outcome not in ("passed", NOT_APPLICABLE)
         ]
         return failed + ([self.error] if self.error else [])
+
+    def reason(self) -> str:
+        """Why the verdict is negative, on one line: the first few reasons, and how many more there are."""
+        failures = [failure if len(failure) <= LONGEST else f"{failure[:LONGEST]}…" for failure in self.failures()]
+        more = f"; and {len(failures) - FEW} more, which the report shows" if len(failures) > FEW else ""
+        return "; ".join(failures[:FEW]) + more
 
     def figures(self) -> list[tuple[str, str, str, str]]:
         """(check, figure, value, bound) for people to read."""

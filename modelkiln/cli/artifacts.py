@@ -67,9 +67,9 @@ def verdict(
     for check, figure, value, bound in found.figures():
         print(f"{f'{check}: {figure}':{width}}{value:>12}   {bound}")
     passed = sum(check.outcome == "passed" for check in found.checks)
-    print(f"{passed} of {len(found.checks)} checks passed")
+    print(f"{passed} of {len(found.applicable())} checks passed")
     if not found.passed:
-        raise ModelkilnError(f"the verdict is negative: {'; '.join(found.failures())}")
+        raise ModelkilnError(f"the verdict is negative: {found.reason()}")
     print(f"passed: artifact {found.artifact}")
 
 
