@@ -72,6 +72,25 @@ def test_speed_is_what_was_measured() -> None:
     assert reached[f"peak memory, (1,1), 1 in a call: share of {base}'s"] <= 0.5
 
 
+def test_gate_page_is_what_was_found() -> None:
+    """Every kind that applies was refused by a check that is there for it, and no good artifact was."""
+    from benchmarks.gate import page
+
+    found = json.loads((ROOT / "docs" / "gate.json").read_text())
+    machine = found["machine"]
+    assert (ROOT / "docs" / "gate.md").read_text() == page(
+        found["proofs"], f"{machine['processor']}, {machine['cores']} cores"
+    )
+    assert set(found["proofs"]) == {path.stem for path in (ROOT / "modelkiln/backends").glob("[a-z]*.py")}
+    for proof in found["proofs"].values():
+        assert {row["outcome"] for row in proof["rows"]} <= {"refused", "not applicable"}
+        assert sum(row["outcome"] == "refused" for row in proof["rows"]) >= 25
+        assert proof["refusals"] == []
+    default = found["proofs"]["onnxruntime"]
+    assert default["good_runs"] >= 20
+    assert len(default["rows"]) >= 50  # "some fifty ways"
+
+
 def test_options_of_extract_keywords_are_all_named() -> None:
     from modelkiln.keywords.extractor import KeywordOptions
 
