@@ -95,9 +95,10 @@ def page(proofs: Proofs, machine: str) -> str:
     """The page in Markdown: what was caught by which check, a table for each backend."""
     lines = ["# The gate's negative controls", ""]
     lines += ["Made by `python -m benchmarks.gate` from the real model, all-MiniLM-L6-v2 in fp32, on " + machine + "."]
-    lines += ["Each line is an artifact that was broken on purpose, in one way, and sealed as if it were not, where it"]
     lines += [
-        "says so; the check that refused it, with the figure that gave it away; and how many other checks failed."
+        "Each line is an artifact that was broken on purpose, in one way, and sealed as if it were not, where that is",
+        "said; the check that refused it, with the figure that gave it away; and how many others of the checks that",
+        "judged it failed. With `--checks named` those are the ones that its kind names.",
     ]
     for backend, proof in proofs.items():
         rows = [Row(**row) for row in proof["rows"]]

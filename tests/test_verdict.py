@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelkiln import ModelkilnError
-from modelkiln.verdict import read_verdict
+from modelkiln.verdict import NOT_APPLICABLE, Check, Figure, Verdict, read_verdict
 
 GOOD = {
     "name": "a",
@@ -56,3 +56,25 @@ def test_verdict_that_its_checks_contradict_is_refused(passed: Any, checks: list
 def test_verdict_that_is_damaged_is_refused(checks: Any, tmp_path: Path) -> None:
     with pytest.raises(ModelkilnError, match=r"verdict\.json: the verdict is damaged"):
         read_verdict(write(tmp_path, passed=True, checks=checks))
+
+
+def test_reason_is_a_few_of_the_failures_on_one_line() -> None:
+    checks = [Check(f"area: {number}", "failed", reason="r" * 500) for number in range(5)]
+    reason = Verdict(False, "", checks=checks).reason()
+    assert len(reason) < 1100
+    assert reason.startswith("area: 0: rrr")
+    assert reason.endswith("…; and 2 more, which the report shows")
+
+
+def test_what_does_not_apply_is_left_out_but_is_no_verdict_alone() -> None:
+    idle = Check("quality: gold", NOT_APPLICABLE, reason="no gold")
+    assert not Verdict(True, "a", checks=[idle]).is_borne_out()
+    both = Verdict(True, "a", checks=[idle, Check("vectors: words", "passed")])
+    assert both.is_borne_out()
+    assert both.failures() == []
+
+
+def test_figure_without_a_bound_has_only_to_be_a_number() -> None:
+    assert Figure(0.1, None, "").holds()
+    assert not Figure(None, None, "").holds()
+    assert str(Figure(0.1, None, "")) == "0.1 (no bound)"

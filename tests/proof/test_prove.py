@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ import yaml
 from conftest import EXACT, compile_for, skip_where_absent
 from imports import ROOT
 
+from benchmarks.gate import merged
 from modelkiln.artifact import read_manifest
 from modelkiln.golden import SHIPPED
 from modelkiln.proof import texts
 from modelkiln.proof.catalogue import choose
 from modelkiln.proof.fault import Fault, Good, copy_good
-from modelkiln.proof.prove import BY_CHANCE, REFUSED, SLIPPED, Proof, Row, _busy_machine, _row, table
+from modelkiln.proof.prove import BY_CHANCE, REFUSED, SLIPPED, Proof, Row, _busy_machine, _files, _row, table
 from modelkiln.verdict import NOT_APPLICABLE, Check, Figure, Verdict
 
 FAULT = Fault("kind", "what is wrong", ("vectors", "keywords"), copy_good)
@@ -96,6 +97,20 @@ def test_page_has_a_table_for_each_backend() -> None:
     assert "## generic\n\n1 of 2 broken artifacts refused by a check that is there for it (1 kinds do" in shown
     assert "| `a` | wrong | vectors: b | max 2 | at most 1 | 3 |" in shown
     assert "| `c` |  | **slipped through** |" in shown
+
+
+def test_kinds_that_are_not_asked_for_again_keep_their_rows() -> None:
+    earlier = {"rows": [{"kind": "a"}, {"kind": "b", "others": 1}], "good_runs": 20, "refusals": []}
+    again = {"rows": [{"kind": "b", "others": 2}], "good_runs": 0, "refusals": []}
+    rows = [{"kind": "a"}, {"kind": "b", "others": 2}]
+    assert merged(earlier, again) == {"rows": rows, "good_runs": 20, "refusals": []}
+    assert merged(None, again) == again
+    assert merged(earlier, {**again, "good_runs": 2, "refusals": ["x"]})["refusals"] == ["x"]
+
+
+def test_named_checks_are_the_files_of_the_areas() -> None:
+    fault = replace(FAULT, areas=("vectors: compiled vocabulary", "vectors"), also=("hostile",))
+    assert _files(fault) == "test_vectors or test_hostile"
 
 
 def test_machine_is_kept_busy_no_longer_than_asked() -> None:
