@@ -166,9 +166,9 @@ def _asks_for_the_suite(arguments: Iterable[str]) -> bool:
     return any(argument.startswith("modelkiln.checks") for argument in arguments)
 
 
-def rounded(value: float) -> float | None:
-    """Three digits: enough to judge by, and stable where the last bits are not. None: no finite number."""
-    return float(f"{value:.3g}") if math.isfinite(value) else None
+def rounded(value: float, digits: int = 3) -> float | None:
+    """By default three digits: enough to judge by, and stable where the last bits are not. None: no finite number."""
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

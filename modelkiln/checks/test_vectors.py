@@ -61,7 +61,7 @@ def test_every_length(
     expected, found = uncompiled.embed(asked), encoder.encode(asked)
     cosines, differences = vector_differences(expected, found)
     evidence.setdefault("lengths.json", []).extend(
-        {"encoder": encoder_name, "tokens": tokens, "cosine": rounded(cosine), "difference": rounded(difference)}
+        {"encoder": encoder_name, "tokens": tokens, "cosine": rounded(cosine, 7), "difference": rounded(difference)}
         for tokens, cosine, difference in zip(lengths, cosines.tolist(), differences.tolist(), strict=True)
     )
     _judge(judge, expected, found, bounds)
