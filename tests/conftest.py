@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 from imports import ROOT
+from report.folders import Folders, build
 from tiny import build_tiny_model
 
 from modelkiln import ModelkilnError, backends, sources, toolchain
@@ -157,3 +159,29 @@ def modelkiln_command(tmp_path: Path) -> Any:
         return subprocess.run(command, check=False, **settings)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def passed(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """A reports folder of an artifact that passed, made up."""
+    return build(tmp_path_factory.mktemp("passed"))
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """One of an artifact that was refused."""
+    return build(tmp_path_factory.mktemp("refused"), documents=40, off=0.02)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """A passed one with gold key phrases, so that no part of the page is empty."""
+    return build(tmp_path_factory.mktemp("full"), documents=31)
+
+
+@pytest.fixture
+def altered(passed: Folders, tmp_path: Path) -> Folders:
+    """A passed one's own copy, for tests that change it."""
+    for folder in passed:
+        shutil.copytree(folder, tmp_path / folder.name)
+    return tmp_path / passed[0].name, tmp_path / passed[1].name, tmp_path / passed[2].name

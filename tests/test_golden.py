@@ -67,8 +67,8 @@ def test_line_separators_inside_a_text_split_no_line(folder: Path) -> None:
     assert read(folder, data.replace("\x0b", "\\u000b").encode()) == [Sample("a", text)]
 
 
-def test_lone_surrogates_are_text(folder: Path) -> None:
-    assert read(folder, b'{"id": "a", "text": "\\ud800 tram"}') == [Sample("a", "\ud800 tram")]
+def test_lone_surrogate_becomes_the_character_that_stands_for_it(folder: Path) -> None:
+    assert read(folder, b'{"id": "a", "text": "\\ud800 tram"}') == [Sample("a", "\ufffd tram")]
 
 
 def test_byte_order_mark_and_empty_lines_are_no_matter(folder: Path) -> None:

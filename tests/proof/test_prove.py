@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,10 @@ def test_stopped_run_leaves_nothing_behind(
 ) -> None:
     command = [sys.executable, "-m", "modelkiln.cli", "prove-gate", str(table_artifact), "--source", str(tiny_source)]
     command += ["--golden", str(golden), "--kinds", "negated", "--good-runs", "0"]
-    running = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    # A job in the background of a script is started with SIGINT ignored, and so would be its children.
+    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    running = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, preexec_fn=heeds)
     deadline = time.monotonic() + 60
     while not (children := psutil.Process(running.pid).children()) and time.monotonic() < deadline:
         time.sleep(0.1)
