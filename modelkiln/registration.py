@@ -16,6 +16,7 @@ from modelkiln import artifact, registries
 from modelkiln.artifact import Manifest
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import read_json, to_json
+from modelkiln.git import git
 from modelkiln.params import Upload, options
 from modelkiln.verdict import Verdict
 
@@ -86,7 +87,7 @@ def is_registered(receipt: Receipt, params: Upload) -> bool:
 def read_lineage(manifest: Manifest, remote: str | None) -> dict[str, str]:
     """What the version was made from: code, data, source model, parameters."""
     # Neither is the code's: DVC rewrites dvc.lock in the run, and removes the receipt before it runs the upload.
-    status = _git("status", "--porcelain", "--", ".", ":!dvc.lock", ":!receipts")
+    status = git("status", "--porcelain", "--", ".", ":!dvc.lock", ":!receipts")
     return {
         "artifact_digest": manifest.digest,
         "backend": manifest.backend,
@@ -96,7 +97,7 @@ def read_lineage(manifest: Manifest, remote: str | None) -> dict[str, str]:
         "source_variant": str(manifest.source["variant"]),
         "source_id": str(manifest.source["id"]),
         "source_revision": str(manifest.source["revision"]),
-        "git_commit": _git("rev-parse", "HEAD") or "unknown",
+        "git_commit": git("rev-parse", "HEAD") or "unknown",
         "git_clean": "unknown" if status is None else "no" if status else "yes",
         "dvc_lock_md5": lock_md5(Path("dvc.lock")),
         "dvc_remote": remote or "none",
@@ -166,12 +167,3 @@ def _check_remote(remote: str | None) -> None:
         raise ModelkilnError(
             f"upload.remote: DVC has no remote {remote!r}; add it with `dvc remote add {remote} s3://BUCKET/PATH`"
         )
-
-
-def _git(*arguments: str) -> str | None:
-    """What git answers, or None where there is no git, no repository or no commit."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)  # noqa: S607
-    except OSError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

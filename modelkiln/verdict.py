@@ -55,6 +55,10 @@ class Check:
     figures: dict[str, Figure] = field(default_factory=dict)
     reason: str = ""
 
+    def has_failed(self) -> bool:
+        """Whether it counts against the artifact: all but a pass does, where there was something to judge."""
+        return self.outcome not in ("passed", NOT_APPLICABLE)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -71,11 +75,10 @@ class Verdict:
 
     def is_borne_out(self) -> bool:
         """Whether there are checks, each that applies has passed, and each figure is within its bound."""
-        applicable = self.applicable()
         return (
-            bool(applicable)
+            bool(self.applicable())
             and not self.error
-            and all(check.outcome == "passed" for check in applicable)
+            and not self.failed()
             and all(figure.holds() for check in self.checks for figure in check.figures.values())
         )
 
@@ -83,13 +86,13 @@ class Verdict:
         """The checks that had something to judge."""
         return [check for check in self.checks if check.outcome != NOT_APPLICABLE]
 
+    def failed(self) -> list[Check]:
+        """The checks that count against the artifact."""
+        return [check for check in self.checks if check.has_failed()]
+
     def failures(self) -> list[str]:
         """One line for each reason of a negative verdict."""
-        failed = [
-            f"{check.name}: {check.reason or check.outcome}"
-            for check in self.checks
-            if check.outcome not in ("passed", NOT_APPLICABLE)
-        ]
+        failed = [f"{check.name}: {check.reason or check.outcome}" for check in self.failed()]
         return failed + ([self.error] if self.error else [])
 
     def reason(self) -> str:

@@ -14,7 +14,7 @@ PLUGINS = ("backends", "sources", "registries", "tasks")
 # Each file may import from its own layer's left, never from its right.
 LAYERS = [
     {"errors"},
-    {"env", "files", "machine", "plugins", "progress"},
+    {"env", "files", "git", "machine", "plugins", "progress"},
     {"artifact", "bounds", "parity", "quality", "schema", "verdict"},
     {"params", "toolchain", "golden"},
     {"cache", "compose", "encoder_module", "layouts", "phrase_store", "vocabulary"},

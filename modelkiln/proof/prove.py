@@ -126,14 +126,13 @@ def _files(fault: Fault) -> str:
 
 
 def _row(fault: Fault, verdict: Verdict, folder: Path) -> Row:
-    failed = [check for check in verdict.checks if check.outcome not in ("passed", NOT_APPLICABLE)]
+    failed = verdict.failed()
     if verdict.passed:
         return Row(fault.name, fault.meaning, SLIPPED)
     # An artifact that can't be loaded makes an error of every check, which proves nothing of any but the first.
     outcomes = ("failed",) if fault.loads else ("failed", "error")
-    judged = [check for check in verdict.checks if check.outcome != NOT_APPLICABLE]
     caught = [check for area in fault.areas for check in _of(area, failed) if check.outcome in outcomes]
-    blind = [area for area in fault.also if _of(area, judged) and not _of(area, failed)]
+    blind = [area for area in fault.also if _of(area, verdict.applicable()) and not _of(area, failed)]
     if not caught or blind:
         reason = f"not by {', '.join(blind or fault.areas)}, but by {_said('; '.join(verdict.failures()), folder)}"
         return Row(fault.name, fault.meaning, BY_CHANCE, others=len(failed), reason=reason)

@@ -84,7 +84,7 @@ def _verdict(path: Path) -> Verdict:
 
 def _is_sound(verdict: Verdict) -> bool:
     """Whether its fields are of their types, which read_verdict takes from the file as they are."""
-    texts = (verdict.artifact, verdict.golden, verdict.error)
+    texts = (verdict.artifact, verdict.golden, verdict.corpus, verdict.error)
     return (
         isinstance(verdict.passed, bool)
         and all(isinstance(each, str) for each in texts)

@@ -101,7 +101,7 @@ def failures(verdict: Verdict) -> list[Failure]:
     found = [
         Failure(check.name, check.reason or check.outcome, f"check-{index}")
         for index, check in enumerate(verdict.checks)
-        if check.outcome not in ("passed", NOT_APPLICABLE)
+        if check.has_failed()
     ]
     if verdict.error:
         found.append(Failure("", verdict.error, ""))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 from modelkiln import toolchain
 from modelkiln.bench.machine import facts
 from modelkiln.bounds import STRICT, Bounds
+from modelkiln.git import git
 from modelkiln.report import documents, judgement, latency, plots, quality, words
 from modelkiln.report.evidence import Evidence, finite, mapping
-from modelkiln.verdict import NOT_APPLICABLE
 
 TEMPLATES = Path(__file__).parent
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([\w.-]{0,58}[A-Za-z0-9])?", re.ASCII)
@@ -117,8 +116,7 @@ def _target(manifest: Mapping[str, Any]) -> str:
 
 def _tally(evidence: Evidence) -> list[tuple[str, str]]:
     """The few figures that most readers look for: (what, how much)."""
-    checks = evidence.verdict.checks
-    applicable = [check for check in checks if check.outcome != NOT_APPLICABLE]
+    checks, applicable = evidence.verdict.checks, evidence.verdict.applicable()
     passed = sum(check.outcome == "passed" for check in applicable)
     found = [("checks passed", f"{passed} of {len(applicable)}")] if checks else []
     rows = evidence.documents
@@ -147,8 +145,8 @@ def _no_profile(evidence: Evidence) -> str:
     error = evidence.latency.get("error")
     if error:
         return f"The speed could not be measured: {words.shorten(str(error), 600)}"
-    if not evidence.verdict.passed:
-        return "Not measured: only an artifact that has passed is loaded for it."
+    if not evidence.verdict.artifact:
+        return "Not measured: what could not be verified is not loaded."
     return "Not measured."
 
 
@@ -172,7 +170,8 @@ def _lineage(evidence: Evidence) -> list[tuple[str, str]]:
         known += [(f"artifact: {name}", manifest[name])] if name in manifest else []
     known += [("artifact judged", evidence.verdict.artifact or "one that could not be read")]
     known += [("golden samples, sha256", evidence.verdict.golden)] if evidence.verdict.golden else []
-    commit = _commit()
+    known += [("corpus, sha256", evidence.verdict.corpus)] if evidence.verdict.corpus else []
+    commit = git("rev-parse", "HEAD")
     known += [("pipeline, git commit", commit)] if commit else []
     return [(words.shorten(str(name), 80), words.shorten(_plain(value), 300)) for name, value in known]
 
@@ -203,12 +202,3 @@ def _contradictions(evidence: Evidence) -> list[str]:
     if judged and found and judged != found:
         return [f"The artifact that lies there now is another one than the one judged: {words.shorten(str(found), 80)}"]
     return []
-
-
-def _commit() -> str:
-    """The git commit that is checked out here; empty where there is none."""
-    try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
