@@ -14,6 +14,7 @@ from modelkiln.artifact import TOKENIZER, EncoderSpec, Manifest, encoder_digest,
 from modelkiln.backends import Run
 from modelkiln.cache import VectorCache
 from modelkiln.errors import ModelkilnError
+from modelkiln.files import storable
 from modelkiln.phrase_store import PhraseStore
 from modelkiln.vocabulary import Vocabulary, read_vocabulary
 
@@ -174,5 +175,4 @@ def keep_vectors(
 def _clean(index: int, text: object) -> str:
     if not isinstance(text, str):
         raise ModelkilnError(f"texts[{index}]: expected text, found {type(text).__name__}")
-    # A lone surrogate is no character, and the tokenizer would refuse it: U+FFFD stands for it.
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return storable(text)

@@ -77,6 +77,11 @@ def read_lines(path: Path, what: str) -> Iterator[tuple[int, str]]:
         raise ModelkilnError(f"{path}: {what}: not UTF-8 after line {number}; convert it (iconv -t utf-8)") from error
 
 
+def storable(text: str) -> str:
+    """The text with U+FFFD for each lone surrogate, which is no character: no file and no tokenizer takes it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def to_json(data: Any) -> str:
     """`data` as JSON with sorted keys and a final newline: the same bytes for the same data. NaN is refused."""
     return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

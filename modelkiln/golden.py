@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modelkiln.errors import ModelkilnError, one_line
-from modelkiln.files import read_lines
+from modelkiln.files import read_lines, storable
 
 SHIPPED = Path(__file__).parent / "checks" / "golden.jsonl"
 EXPECTED = 'expected {"id": …, "text": …}'
@@ -71,8 +71,7 @@ def _sample_of(line: str, place: str) -> Sample:
         strange = [each for each in keywords if not isinstance(each, str)] if isinstance(keywords, list) else []
         found = f"{_kind(strange[0])} in it" if strange else _kind(keywords)
         raise ModelkilnError(f'{place}: `keywords` has to be a list of text, as ["sleeper train"], found {found}')
-    # A lone surrogate ("\\ud800") is no character: no file and no registry would take it. U+FFFD stands for it.
-    return Sample(str(name), text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"), tuple(keywords))
+    return Sample(str(name), storable(text), tuple(keywords))
 
 
 def _kind(value: object) -> str:

@@ -2,5 +2,5 @@
 
     pytest --pyargs modelkiln.checks --artifact artifacts/compiled --source artifacts/source
 
-With `--reports FOLDER` it writes verdict.json, metrics.json and predictions.json, as the validate stage has it do.
+With `--reports FOLDER` it writes verdict.json, predictions.json and evidence/, as the validate stage has it do.
 """

@@ -65,6 +65,7 @@ def _how_good(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def pairs(answer: Any) -> list[list[Any]]:
+    """An answer as JSON can hold it: a score that is not finite is null."""
     return [[keyword, _digits(score)] for keyword, score in answer]
 
 

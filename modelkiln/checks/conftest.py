@@ -20,6 +20,8 @@ from modelkiln.errors import ModelkilnError
 from modelkiln.files import sha256
 from modelkiln.golden import SHIPPED, Sample, read_samples
 
+MOST = 500  # documents of a corpus, where each is compared with all, or is no more evidence than the others
+
 env.keep_libraries_quiet()
 
 
@@ -115,6 +117,12 @@ def corpus(pytestconfig: pytest.Config) -> list[Sample]:
 def texts(golden: list[Sample]) -> list[str]:
     """The golden samples' texts."""
     return [sample.text for sample in golden]
+
+
+@pytest.fixture(scope="session")
+def documents(golden: list[Sample], corpus: list[Sample]) -> list[str]:
+    """The golden samples' texts and the corpus's, as many as are worth it; each once."""
+    return [*dict.fromkeys(sample.text for sample in (*golden, *corpus[:MOST]))]
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ def pytest_load_initial_conftests(args: list[str], parser: pytest.Parser) -> Non
     group.addoption("--source", type=Path, help="the uncompiled model that it was compiled from, a folder")
     group.addoption("--golden", type=Path, help="golden samples, JSONL of id and text (default: modelkiln's own)")
     group.addoption("--corpus", type=Path, help="JSONL of id, text and gold keywords (default: the golden samples)")
-    group.addoption("--reports", type=Path, help="folder to write the verdict, the metrics and the evidence to")
+    group.addoption("--reports", type=Path, help="folder to write the verdict, the predictions and the evidence to")
     group.addoption("--remember", type=Path, help="folder that keeps the uncompiled model's vectors for the next run")
     for bound in fields(Bounds):
         option, default = f"--{bound.name.replace('_', '-')}", getattr(STRICT, bound.name)

@@ -9,9 +9,9 @@ import numpy as np
 from modelkiln.bounds import Bounds
 from modelkiln.checks.answers import Answers
 from modelkiln.checks.plugin import Judge
-from modelkiln.checks.uncompiled import Uncompiled
+from modelkiln.checks.uncompiled import Uncompiled, hold_vectors
 from modelkiln.encoder import Encoder
-from modelkiln.parity import compare_vectors
+from modelkiln.files import storable
 
 TEXTS = {
     "empty": "",
@@ -31,14 +31,12 @@ TEXTS = {
 
 def test_vectors(judge: Judge, uncompiled: Uncompiled, distinct_encoder: Encoder, bounds: Bounds) -> None:
     texts = [*TEXTS.values()]
-    parity = compare_vectors(uncompiled.embed(texts), distinct_encoder.encode(texts))
-    judge.at_least("min_cosine", parity.figures["min_cosine"], bounds.min_cosine)
-    judge.at_most("max_abs_difference", parity.figures["max_abs_difference"], bounds.atol)
+    hold_vectors(judge, uncompiled.embed(texts), distinct_encoder.encode(texts), bounds)
 
 
 def test_answers(judge: Judge, answers: Answers, predictor: Any, bounds: Bounds) -> None:
     task, params = answers.task, answers.task.GOLDEN_PARAMS[0]
-    texts = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in TEXTS.values()]
+    texts = [storable(text) for text in TEXTS.values()]
     parity = task.compare(*answers.both("hostile", texts, params), bounds.tie_atol)
     judge.at_least("agreement", parity.figures["agreement"], bounds.min_agreement)
     judge.at_most("max_score_difference", parity.figures["max_score_difference"], bounds.score_atol)

@@ -14,7 +14,7 @@ import pytest
 from modelkiln import tasks
 from modelkiln.artifact import Manifest
 from modelkiln.bounds import Bounds
-from modelkiln.checks.lengths import text_of_length
+from modelkiln.checks.lengths import text_of_length, words_of
 from modelkiln.checks.plugin import Judge
 from modelkiln.encoder import Encoder, Vectors
 
@@ -61,7 +61,7 @@ def test_company_and_order(
 
 def test_number_of_texts_in_a_call(judge: Judge, distinct_encoder: Encoder, texts: list[str], bounds: Bounds) -> None:
     encoder = distinct_encoder
-    words = sorted({word for text in texts for word in text.split()})
+    words = words_of(texts)
     most = min(encoder.spec.max_batch, MOST) + 1
     short = [f"{words[i % len(words)]} {words[(i * 7 + i // len(words) + 1) % len(words)]}" for i in range(most)]
     around = {2**power + step for power in range(5, 8) for step in (-1, 0, 1)} | {most - 1, most}
@@ -117,7 +117,7 @@ def test_caches_confuse_no_texts(
     judge: Judge, predictor: Any, forgetful: Any, encoder_name: str, texts: list[str], bounds: Bounds
 ) -> None:
     """Texts that differ little, asked for twice of the model as it is served: the second time they may be kept ones."""
-    words = sorted({word for text in texts for word in text.split()})[:WORDS]
+    words = words_of(texts, WORDS)
     asked = [form for word in words for form in (word, word.upper(), word[::-1], f"{word} {word}", f"{word}s")]
     kept = getattr(predictor, encoder_name)
     first, second = kept.encode(asked), kept.encode(asked[::-1])[::-1]

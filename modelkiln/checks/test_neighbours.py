@@ -7,23 +7,15 @@ from modelkiln.checks.lengths import words_of
 from modelkiln.checks.plugin import Judge
 from modelkiln.checks.uncompiled import Uncompiled
 from modelkiln.encoder import Encoder
-from modelkiln.golden import Sample
 from modelkiln.parity import neighbours_overlap
 
-MOST = 500  # documents
 NEAREST = 10
 
 
 def test_ten_nearest_documents(
-    judge: Judge,
-    uncompiled: Uncompiled,
-    distinct_encoder: Encoder,
-    golden: list[Sample],
-    corpus: list[Sample],
-    bounds: Bounds,
+    judge: Judge, uncompiled: Uncompiled, distinct_encoder: Encoder, documents: list[str], bounds: Bounds
 ) -> None:
-    texts = [*dict.fromkeys(sample.text for sample in (*golden, *corpus))][:MOST]
-    _judge(judge, uncompiled, distinct_encoder, texts, bounds)
+    _judge(judge, uncompiled, distinct_encoder, documents, bounds)
 
 
 def test_ten_nearest_words(

@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from modelkiln.bounds import Bounds
+from modelkiln.checks.plugin import Judge
 from modelkiln.encoder import Vectors
 from modelkiln.errors import ModelkilnError, one_line
-from modelkiln.files import sha256
+from modelkiln.files import sha256, storable
+from modelkiln.parity import compare_vectors
 from modelkiln.progress import track
 from modelkiln.sources import REVISION
 
@@ -37,7 +40,7 @@ class Uncompiled:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """The vectors of the texts, (n, dimension). A lone surrogate counts as U+FFFD, since no tokenizer takes it."""
-        texts = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
+        texts = [storable(text) for text in texts]
         keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
         new = list({key: text for key, text in zip(keys, texts, strict=True) if key not in self._vectors}.items())
         starts = range(0, len(new), AT_ONCE)
@@ -77,6 +80,16 @@ class Uncompiled:
                 f"{self._source}: the uncompiled model can't be loaded, so there is nothing to judge by: "
                 f"{one_line(error)}; fetch it again with `dvc repro download`"
             ) from error
+
+
+def hold_vectors(judge: Judge, expected: Vectors, found: Vectors, bounds: Bounds) -> None:
+    """Holds vectors to their bounds; `expected` are the uncompiled model's."""
+    parity = compare_vectors(expected, found)
+    assert not parity.failures, parity.failures
+    judge.at_least("min_cosine", parity.figures["min_cosine"], bounds.min_cosine)
+    judge.at_most("max_abs_difference", parity.figures["max_abs_difference"], bounds.atol)
+    judge.at_most("max_rel_difference", parity.figures["max_rel_difference"], bounds.rtol)
+    judge.at_most("max_norm_difference", parity.figures["max_norm_difference"], bounds.rtol)
 
 
 @contextmanager
