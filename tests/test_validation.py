@@ -115,6 +115,7 @@ def test_graph_of_another_model_is_refused_by_its_vectors(
     assert worst[0]["rbo"] <= worst[-1]["rbo"] < 1
 
 
+@pytest.mark.heavy
 def test_truncation_at_half_the_length_is_refused(forge: Any, tiny_source: Path, tmp_path: Path, golden: Path) -> None:
     manifest = read_manifest(forge())
     shutil.rmtree(tmp_path / "forged")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def prove(good: Good, faults: Sequence[Fault], params: Validate, good_runs: int,
     for path in (params.golden, params.corpus):
         read_samples(Path(path))
     env.keep_libraries_quiet()
-    with tempfile.TemporaryDirectory(prefix="modelkiln-proof-") as folder:
+    with tempfile.TemporaryDirectory(prefix="modelkiln-proof-") as folder, _no_orphans():
         scratch = Path(folder).resolve()
         refusals = _first_runs(good, params, scratch) if good_runs else []
         if refusals:  # what they say of broken ones would mean nothing
@@ -218,6 +219,27 @@ def _quiet(scratch: Path) -> Iterator[None]:
     """What compilers and pytest say goes into a file: it would be 50 times the same."""
     with (scratch / "log.txt").open("a", encoding="utf-8") as log, redirect_stderr(log), redirect_stdout(log):
         yield
+
+
+@contextmanager
+def _no_orphans() -> Iterator[None]:
+    """Ends, where Linux names them, the processes that an interrupt left running.
+
+    One that comes while a process is being started finds nobody yet who would end it, and it would write its reports
+    into a folder that is gone by then.
+    """
+    before = _children()
+    try:
+        yield
+    finally:
+        for child in _children() - before:
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+
+
+def _children() -> set[int]:
+    return {int(child) for path in Path("/proc/self/task").glob("*/children") for child in path.read_text().split()}
 
 
 @contextmanager
