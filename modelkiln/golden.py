@@ -71,7 +71,7 @@ def _sample_of(line: str, place: str) -> Sample:
         strange = [each for each in keywords if not isinstance(each, str)] if isinstance(keywords, list) else []
         found = f"{_kind(strange[0])} in it" if strange else _kind(keywords)
         raise ModelkilnError(f'{place}: `keywords` has to be a list of text, as ["sleeper train"], found {found}')
-    return Sample(str(name), storable(text), tuple(keywords))
+    return Sample(storable(str(name)), storable(text), tuple(map(storable, keywords)))
 
 
 def _kind(value: object) -> str:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelkiln import ModelkilnError
+from modelkiln.files import storable
 from modelkiln.golden import SHIPPED, Sample, read_samples
 from modelkiln.quality import normalise
 
@@ -54,7 +55,9 @@ def read(folder: Path, data: bytes, what: str = "the golden samples") -> list[Sa
 @given(samples=st.lists(st.tuples(anything.filter(str.strip), st.lists(anything, max_size=3)), min_size=1, max_size=5))
 def test_any_text_comes_back_whole(folder: Path, samples: list[tuple[str, list[str]]]) -> None:
     data = [{"id": index, "text": text, "keywords": gold} for index, (text, gold) in enumerate(samples)]
-    expected = [Sample(str(index), text, tuple(gold)) for index, (text, gold) in enumerate(samples)]
+    expected = [
+        Sample(str(index), storable(text), tuple(map(storable, gold))) for index, (text, gold) in enumerate(samples)
+    ]
     assert read(folder, "\n".join(map(json.dumps, data)).encode()) == expected
     lines = [json.dumps(line, ensure_ascii=False) for line in data]
     if not any("\ud800" <= char <= "\udfff" for line in lines for char in line):  # such a file is no UTF-8
@@ -68,7 +71,8 @@ def test_line_separators_inside_a_text_split_no_line(folder: Path) -> None:
 
 
 def test_lone_surrogate_becomes_the_character_that_stands_for_it(folder: Path) -> None:
-    assert read(folder, b'{"id": "a", "text": "\\ud800 tram"}') == [Sample("a", "\ufffd tram")]
+    data = b'{"id": "a\\udfff", "text": "\\ud800 tram", "keywords": ["tram \\ud800"]}'
+    assert read(folder, data) == [Sample("a\ufffd", "\ufffd tram", ("tram \ufffd",))]
 
 
 def test_byte_order_mark_and_empty_lines_are_no_matter(folder: Path) -> None:
