@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modelkiln.contents import GOLDEN
 from modelkiln.errors import ModelkilnError, one_line
-from modelkiln.files import read_lines, storable
+from modelkiln.files import read_json, read_lines, storable
 
 SHIPPED = Path(__file__).parent / "checks" / "golden.jsonl"
 EXPECTED = 'expected {"id": …, "text": …}'
@@ -21,6 +22,15 @@ class Sample:
     id: str
     text: str
     keywords: tuple[str, ...] = ()  # gold key phrases, where there are any
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What a trained model was registered with: inputs, and what it predicted for them."""
+
+    inputs: list[str]
+    modes: tuple[dict[str, Any], ...]  # arguments of a call
+    predictions: tuple[Any, ...]  # for each mode: the answers, as JSON has them
 
 
 def read_samples(path: Path | None = None, what: str = "the golden samples") -> list[Sample]:
@@ -49,6 +59,30 @@ def read_samples(path: Path | None = None, what: str = "the golden samples") -> 
     if not samples:
         raise ModelkilnError(f"{path}: no {what.removeprefix('the ')} in it: {EXPECTED} on each line")
     return samples
+
+
+def read_registered(folder: Path) -> Registered | None:
+    """The golden samples that a model was registered with, or None where it came without.
+
+    Args:
+        folder: Holds inputs.json, a list of texts; inference_params.json, the arguments of one call or a list of them,
+            one for each mode; and predictions.json, the answers: one for each input, in a list for each mode where
+            there is a list of those.
+
+    Raises:
+        ModelkilnError: some are there, and others are missing, or don't fit together.
+    """
+    if not any((folder / f"{name}.json").exists() for name in GOLDEN):
+        return None
+    inputs, given, predictions = (read_json(folder / f"{name}.json", "the golden samples") for name in GOLDEN)
+    if not isinstance(inputs, list) or not inputs or not all(isinstance(text, str) for text in inputs):
+        raise ModelkilnError(f"{folder / 'inputs.json'}: expected a list of texts, and some")
+    modes, answers = ([given], [predictions]) if isinstance(given, dict) else (given, predictions)
+    if not isinstance(modes, list) or not modes or not all(isinstance(mode, dict) for mode in modes):
+        raise ModelkilnError(f"{folder / 'inference_params.json'}: expected arguments of a call, or a list of such")
+    if not isinstance(answers, list) or len(answers) != len(modes):
+        raise ModelkilnError(f"{folder / 'predictions.json'}: expected answers for each of {len(modes)} modes")
+    return Registered([storable(text) for text in inputs], tuple(modes), tuple(answers))
 
 
 def _sample_of(line: str, place: str) -> Sample:

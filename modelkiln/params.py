@@ -22,10 +22,11 @@ class Download:
     """Which uncompiled model, where from, and what its files must be."""
 
     model: str  # its name, for people
-    variant: str  # `base`: public weights
+    variant: str  # `base`: public weights; `trained`: from a registry
     source: str  # a module of modelkiln/sources
     sources: dict[str, dict[str, Any]]  # each source's options; only the chosen one's are used
-    files: dict[str, str | None] = field(default_factory=dict)  # path: sha256; only these files are taken. Empty: all
+    # path: sha256; only these files are taken. None: all, since the source vouches for them by a digest
+    files: dict[str, str | None] | None = None
 
 
 @dataclass(frozen=True)

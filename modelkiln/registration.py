@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from modelkiln import artifact, registries
+from modelkiln import artifact, contents, registries
 from modelkiln.artifact import Manifest
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import read_json, to_json
@@ -54,14 +54,15 @@ def upload(folder: Path, verdict: Verdict, predictions: dict[str, Any], params: 
         registries.Registration(
             name=params.name,
             project=params.project,
+            kind=contents.COMPILED,
             digest=manifest.digest,
-            folder=folder,
+            model=folder,
             extras={
-                "card.md": card,
-                "verdict.json": to_json(asdict(verdict)),
+                contents.CARD: card,
+                contents.VERDICT: to_json(asdict(verdict)),
                 **{
-                    f"golden/{name}.json": to_json(predictions[name])
-                    for name in ("inputs", "inference_params", "predictions")
+                    path: to_json(predictions[name])
+                    for name, path in zip(contents.GOLDEN, contents.GOLDEN_FILES, strict=True)
                 },
             },
             tags=lineage,
@@ -70,7 +71,14 @@ def upload(folder: Path, verdict: Verdict, predictions: dict[str, Any], params: 
         registry_options,
     )
     registry.set_alias(version, params.alias, registry_options)
-    return {**asdict(version), "alias": params.alias}
+    return {
+        "registry": version.registry,
+        "location": version.location,
+        "name": version.name,
+        "version": version.version,
+        "digest": version.digest,
+        "alias": params.alias,
+    }
 
 
 def is_registered(receipt: Receipt, params: Upload) -> bool:

@@ -1,15 +1,16 @@
-"""Registries: where compiled models are kept as numbered versions of a name, with aliases that move. One file each."""
+"""Registries: where models are kept as numbered versions of a name, with aliases that move. One file each."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from modelkiln import artifact, env, plugins
+from modelkiln import artifact, contents, env, plugins
+from modelkiln.contents import COMPILED, MODEL
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import staged_folder
 from modelkiln.schema import REGISTERED_NAME
@@ -36,7 +37,17 @@ class Version:
     location: str  # the registry's address, without credentials
     name: str
     version: str
-    digest: str  # the artifact's content digest
+    digest: str  # the artifact's content digest, or that of contents.json; empty: another system registered it
+    kind: str = COMPILED  # see modelkiln.contents
+    # What changes while the version stays the same:
+    aliases: tuple[str, ...] = field(default=(), compare=False)
+    compiled: tuple[str, ...] = field(default=(), compare=False)  # what was compiled from it, as mlflow:NAME/3
+    tags: Mapping[str, str] = field(default_factory=dict, compare=False)  # its lineage
+
+    @property
+    def ref(self) -> str:
+        """As a user would write it, and as the lineage of other versions names it."""
+        return f"{self.registry}:{self.name}/{self.version}"
 
 
 @dataclass(frozen=True)
@@ -45,9 +56,10 @@ class Registration:
 
     name: str
     project: str
+    kind: str  # see modelkiln.contents
     digest: str
-    folder: Path  # the artifact
-    extras: Mapping[str, str]  # files beside the artifact, {path: text}: card and golden samples
+    model: Path  # the folder of the artifact, or of the uncompiled model
+    extras: Mapping[str, str]  # files beside it, {path: text}: card, golden samples, verdict
     tags: Mapping[str, str]  # lineage, searchable
     card: str  # Markdown for people
 
@@ -64,21 +76,39 @@ class Registry(Protocol):
             ModelkilnError: there is none, or it is not complete.
         """
 
-    def fetch(self, version: Version, dest: Path, options: Any) -> None:
-        """Downloads the artifact of a version into the empty folder `dest`. The caller verifies it."""
+    def versions(self, name: str, options: Any) -> list[Version]:
+        """The complete versions of a name, oldest first.
+
+        Raises:
+            ModelkilnError: the registry knows no such name.
+        """
 
     def find(self, name: str, digest: str, options: Any) -> Version | None:
-        """The complete version of that name that holds the artifact of that digest, or None."""
+        """The complete version of that name and digest, or None."""
+
+    def fetch(self, version: Version, dest: Path, options: Any, only: Sequence[str] = ()) -> None:
+        """Downloads what a version holds into the empty folder `dest`, as modelkiln.contents says. Verifies nothing.
+
+        Args:
+            version: As resolve gave it.
+            dest: Exists, and is thrown away unless everything goes well.
+            options: An instance of this registry's Options.
+            only: The files that are wanted, such as `verdict.json` or `model/manifest.json`; empty: all. One that the
+                version does not have is left out.
+        """
 
     def register(self, registration: Registration, options: Any) -> Version:
-        """Registers an artifact, once: the version that holds it already is returned as it is.
+        """Registers a model, once: the version of that name and digest that is complete is returned as it is.
 
         Until the version is complete and what the registry holds has been verified, no reader sees it; what a crash
         left behind is completed by the next call.
         """
 
     def set_alias(self, version: Version, alias: str, options: Any) -> None:
-        """Moves an alias to a version."""
+        """Moves an alias to a version. What it stood for before is that version's tag `previous.<alias>`."""
+
+    def link(self, source: Version, compiled: Version, options: Any) -> None:
+        """Adds a compiled version, which may be in another registry, to `source.compiled`, once; none gets lost."""
 
 
 def load(name: str) -> Registry:
@@ -115,15 +145,27 @@ def fetch_cached(ref: Ref) -> Path:
     registry = load(ref.registry)
     options = registry.Options()
     version = registry.resolve(ref, options)
+    if version.kind != COMPILED:
+        raise ModelkilnError(f"{ref}: a {version.kind} model, and only what modelkiln compiled can be loaded")
     folder = env.cache_folder() / version.digest
     with locked(env.cache_folder() / "locks" / version.digest):
         try:
-            artifact.verify(folder, version.digest)
+            artifact.verify(folder / MODEL, version.digest)
         except ModelkilnError:  # not there yet, or no longer what it was: fetched anew
-            with staged_folder(folder) as partial:
-                registry.fetch(version, partial, options)
-                artifact.verify(partial, version.digest)
-    return folder
+            fetch_verified(version, folder, options)
+    return folder / MODEL
+
+
+def fetch_verified(version: Version, dest: Path, options: Any) -> None:
+    """Puts all that a version holds at `dest`, once it is there and verified; until then `dest` stays as it is.
+
+    Raises:
+        ModelkilnError: the registry failed, or what came is not what was registered.
+    """
+    with staged_folder(dest) as partial:
+        load(version.registry).fetch(version, partial, options)
+        if version.digest:
+            contents.verify(partial, version.kind, version.digest)
 
 
 @contextmanager

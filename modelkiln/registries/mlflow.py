@@ -1,7 +1,8 @@
 """`mlflow`: an MLflow server, or its sqlite file in the project's folder, by the same client.
 
-Tags of a version that modelkiln wrote: `content_digest`, `complete` ("true" once it is), and the lineage. MLflow has no
-uniqueness constraint, so writers on one machine take turns by a lock, and of two with one digest the lower counts.
+Tags of a version that modelkiln wrote: `kind`, `content_digest`, `complete` ("true" once it is), and the lineage.
+MLflow has no uniqueness constraint, so writers on one machine take turns by a lock, and of two with one digest the
+lower counts.
 """
 
 from __future__ import annotations
@@ -11,21 +12,24 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from modelkiln import artifact, env
+from modelkiln import contents, env
+from modelkiln.contents import COMPILED, MODEL
 from modelkiln.errors import ModelkilnError, one_line
-from modelkiln.files import write_text
+from modelkiln.files import relative_files, write_text
 from modelkiln.progress import step
 from modelkiln.registries import Ref, Registration, Version, locked
 
 REGISTRY = "mlflow"
-MODEL = "model"  # the artifact's folder in the run
+LOGGED = "model"  # the folder in the run that MLflow takes for the model
+DATA = f"{LOGGED}/data"  # and in it the model's files, beside what MLflow wants to know of them
+LINK = "compiled/"  # tags of a version that others were compiled from: their references, and as value the digests
 SQLITE = "sqlite:///"
 EMBEDDED = "sqlite:///registry/mlflow.db"  # relative to the project's folder
 
@@ -50,24 +54,38 @@ def resolve(ref: Ref, options: Options) -> Version:
         else:
             found = client.get_model_version_by_alias(ref.name, ref.alias)
         version = _version(found, uri)
-    if found.tags.get("complete") != "true":
-        raise ModelkilnError(f"{ref}: version {found.version} was never completed; register the artifact again")
+    if not _is_complete(found):
+        raise ModelkilnError(f"{ref}: version {found.version} was never completed; register it again")
     return version
 
 
-def fetch(version: Version, dest: Path, options: Options) -> None:
-    """See Registry.fetch."""
-    with _client(options) as (client, _):
-        run_id = client.get_model_version(version.name, version.version).run_id
-        with step(f"fetching {version.name}/{version.version}"):
-            _download(client, run_id, dest)
+def versions(name: str, options: Options) -> list[Version]:
+    """See Registry.versions."""
+    with _client(options) as (client, uri):
+        aliases: dict[str, list[str]] = {}
+        for alias, number in client.get_registered_model(name).aliases.items():
+            aliases.setdefault(str(number), []).append(alias)
+        # A search gives versions without their aliases.
+        return [
+            replace(_version(found, uri), aliases=tuple(sorted(aliases.get(str(found.version), []))))
+            for found in _search(client, f"name = '{name}'")
+            if _is_complete(found)
+        ]
 
 
 def find(name: str, digest: str, options: Options) -> Version | None:
     """See Registry.find."""
     with _client(options) as (client, uri):
-        complete = [found for found in _search(client, name, digest) if found.tags.get("complete") == "true"]
+        complete = [found for found in _search(client, _same(name, digest)) if _is_complete(found)]
         return _version(complete[0], uri) if complete else None
+
+
+def fetch(version: Version, dest: Path, options: Options, only: Sequence[str] = ()) -> None:
+    """See Registry.fetch."""
+    with _client(options) as (client, _):
+        run_id = client.get_model_version(version.name, version.version).run_id
+        with step(f"fetching {version.ref}"):
+            _download(client, run_id, dest, only)
 
 
 def register(registration: Registration, options: Options) -> Version:
@@ -76,7 +94,7 @@ def register(registration: Registration, options: Options) -> Version:
         if existing := find(registration.name, registration.digest, options):
             return existing
         with _client(options) as (client, uri):
-            leftovers = _search(client, registration.name, registration.digest)
+            leftovers = _search(client, _same(registration.name, registration.digest))
             version = leftovers[0] if leftovers else _create(client, registration, options)
             with step(f"uploading to {_public(uri)}"):
                 _upload(client, version.run_id, registration)
@@ -85,20 +103,29 @@ def register(registration: Registration, options: Options) -> Version:
                 tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch,
             ):
                 _download(client, version.run_id, Path(scratch))
-                artifact.verify(Path(scratch), registration.digest)
+                contents.verify(Path(scratch), registration.kind, registration.digest)
             if leftovers:  # of a run that broke off: the lineage is this one's
                 client.update_model_version(version.name, version.version, registration.card)
                 for key, value in registration.tags.items():
                     client.set_model_version_tag(version.name, version.version, key, value)
             client.set_model_version_tag(version.name, version.version, "complete", "true")
             client.set_terminated(version.run_id)
-            return _version(version, uri)
+            return _version(client.get_model_version(version.name, version.version), uri)
 
 
 def set_alias(version: Version, alias: str, options: Options) -> None:
     """See Registry.set_alias."""
-    with _client(options) as (client, _):
+    with locked(_lock_file(options)), _client(options) as (client, _):
+        before = client.get_registered_model(version.name).aliases.get(alias)
+        if before is not None and str(before) != version.version:
+            client.set_model_version_tag(version.name, version.version, f"previous.{alias}", str(before))
         client.set_registered_model_alias(version.name, alias, version.version)
+
+
+def link(source: Version, compiled: Version, options: Options) -> None:
+    """See Registry.link. A tag for each, so that of two writers neither overwrites the other's."""
+    with _client(options) as (client, _):
+        client.set_model_version_tag(source.name, source.version, f"{LINK}{compiled.ref}", compiled.digest)
 
 
 def _create(client: Any, registration: Registration, options: Options) -> Any:
@@ -117,34 +144,76 @@ def _create(client: Any, registration: Registration, options: Options) -> Any:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    own = {"kind": registration.kind, "content_digest": registration.digest, "complete": "false"}
     return client.create_model_version(
         registration.name,
-        source=f"runs:/{run.info.run_id}/{MODEL}",
+        source=f"runs:/{run.info.run_id}/{LOGGED}",
         run_id=run.info.run_id,
-        tags={**registration.tags, "content_digest": registration.digest, "complete": "false"},
+        tags={**registration.tags, **own},
         description=registration.card,
     )
 
 
 def _upload(client: Any, run_id: str, registration: Registration) -> None:
-    client.log_artifacts(run_id, str(registration.folder), MODEL)
+    client.log_artifacts(run_id, str(registration.model), DATA)
     with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
         for name, text in registration.extras.items():
             write_text(Path(scratch) / name, text)
         client.log_artifacts(run_id, scratch)
 
 
-def _download(client: Any, run_id: str, dest: Path) -> None:
-    # MLflow puts the folder itself into its destination.
+def _download(client: Any, run_id: str, dest: Path, only: Sequence[str] = ()) -> None:
+    """Puts a run's files into `dest`, laid out as modelkiln.contents says."""
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=dest.parent) as scratch:
-        got = Path(client.download_artifacts(run_id, MODEL, scratch))
-        for entry in list(got.iterdir()):
-            os.replace(entry, dest / entry.name)
+        if only:
+            held = _held(client, run_id)
+            for name in only:
+                if _place(name) in held:
+                    client.download_artifacts(run_id, _place(name), scratch)
+        else:
+            client.download_artifacts(run_id, "", scratch)
+        for name in relative_files(Path(scratch)):
+            inside = name.removeprefix(f"{DATA}/") if name.startswith(f"{DATA}/") else None
+            if inside is None and name.startswith(f"{LOGGED}/"):
+                continue  # MLflow's own description
+            path = dest / (f"{MODEL}/{inside}" if inside else name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(Path(scratch) / name, path)
 
 
-def _search(client: Any, name: str, digest: str) -> list[Any]:
-    found = client.search_model_versions(f"name = '{name}' and tags.content_digest = '{digest}'")
+def _place(name: str) -> str:
+    """Where a run has the file that modelkiln.contents calls `name`."""
+    return f"{DATA}/{name.removeprefix(f'{MODEL}/')}" if name.startswith(f"{MODEL}/") else name
+
+
+def _held(client: Any, run_id: str) -> set[str]:
+    """The paths of a run's files."""
+    found: set[str] = set()
+    folders = [""]
+    while folders:
+        for entry in client.list_artifacts(run_id, folders.pop()):
+            folders += [entry.path] if entry.is_dir else []
+            found |= set() if entry.is_dir else {entry.path}
+    return found
+
+
+def _same(name: str, digest: str) -> str:
+    return f"name = '{name}' and tags.content_digest = '{digest}'"
+
+
+def _search(client: Any, condition: str) -> list[Any]:
+    """All versions for which the condition holds, oldest first."""
+    found: list[Any] = []
+    page = client.search_model_versions(condition)
+    found += page
+    while page.token:
+        page = client.search_model_versions(condition, page_token=page.token)
+        found += page
     return sorted(found, key=lambda version: int(version.version))
+
+
+def _is_complete(found: Any) -> bool:
+    return bool(found.tags.get("complete") == "true")
 
 
 def _version(found: Any, uri: str) -> Version:
@@ -153,7 +222,17 @@ def _version(found: Any, uri: str) -> Version:
         raise ModelkilnError(
             f"{REGISTRY}:{found.name}/{found.version} was not registered by modelkiln: it has no digest"
         )
-    return Version(REGISTRY, _public(uri), found.name, str(found.version), digest)
+    return Version(
+        REGISTRY,
+        _public(uri),
+        found.name,
+        str(found.version),
+        digest,
+        found.tags.get("kind", COMPILED),
+        aliases=tuple(sorted(found.aliases)),
+        compiled=tuple(sorted(key.removeprefix(LINK) for key in found.tags if key.startswith(LINK))),
+        tags=dict(found.tags),
+    )
 
 
 def _uri(options: Options) -> str:

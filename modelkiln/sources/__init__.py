@@ -6,6 +6,7 @@ that it pins, weights in safetensors, and no code.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, cast
@@ -74,21 +75,23 @@ def fetch(download: params.Download, dest: Path) -> Revision:
         ModelkilnError: the source failed, or what it brought is not what the params pin.
     """
     source = cast(Source, plugins.load("sources", download.source))
-    wanted = sorted(download.files)
+    wanted = sorted(download.files or {})
     raise_all(
         "download.files",
         [f"{name!r} points outside the model's folder" for name in wanted if not is_inside(name)],
     )
-    _refuse_code(wanted)
+    refuse_code(wanted)
     identity, revision = source.fetch(dest, params.source_options(download), wanted)
     (dest / REVISION).unlink(missing_ok=True)  # of an earlier download that is now the source; the stage writes its own
     files = {name: sha256(dest / name) for name in relative_files(dest)}
-    _refuse_code(list(files))
+    refuse_code(list(files))
     _check_pins(download, files)
+    require_model(files, download.model)
     return Revision(download.model, download.variant, download.source, identity, revision, files)
 
 
-def _refuse_code(files: list[str]) -> None:
+def refuse_code(files: list[str]) -> None:
+    """Raises a ModelkilnError if one of the files is code, or weights that can hold code."""
     raise_all(
         "refused: modelkiln takes weights as safetensors only, and no code (convert with "
         "transformers' save_pretrained(…, safe_serialization=True))",
@@ -97,12 +100,17 @@ def _refuse_code(files: list[str]) -> None:
 
 
 def _check_pins(download: params.Download, files: dict[str, str]) -> None:
-    mistakes = [f"{name} is missing" for name in download.files if name not in files]
+    pins = download.files or {}
+    mistakes = [f"{name} is missing" for name in pins if name not in files]
     mistakes += [
         f"{name} has sha256 {files[name]}, expected {pin}"
-        for name, pin in download.files.items()
+        for name, pin in pins.items()
         if pin is not None and name in files and files[name] != pin
     ]
     raise_all(f"{download.model} from {download.source} is not the model that the config pins", mistakes)
+
+
+def require_model(files: Iterable[str], where: str) -> None:
+    """Raises a ModelkilnError unless there are a config and weights among the files."""
     if "config.json" not in files or not any(name.endswith(".safetensors") for name in files):
-        raise ModelkilnError(f"{download.model}: no model there (config.json and *.safetensors); found {sorted(files)}")
+        raise ModelkilnError(f"{where}: no model there (config.json and *.safetensors); found {sorted(files)}")

@@ -34,6 +34,13 @@ class Task(Protocol):
     def predict(self, predictor: Any, inputs: Sequence[str], params: dict[str, Any]) -> list[Any]:
         """A predictor's answers in one mode, one for each input."""
 
+    def read(self, answers: Any, inputs: int) -> list[Any]:
+        """Answers as JSON has them, as predict gives them: one for each input.
+
+        Raises:
+            ModelkilnError: they are no answers of this task, or not as many.
+        """
+
     def compare(self, expected: Any, actual: Any, atol: float) -> Parity:
         """How the answers differ; see modelkiln.parity."""
 

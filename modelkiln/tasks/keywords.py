@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelkiln.errors import ModelkilnError
 from modelkiln.parity import Parity, compare_keywords
 
 if TYPE_CHECKING:
@@ -60,7 +61,21 @@ def reference(embed: Callable[[Sequence[str]], Vectors]) -> Any:
 
 def predict(predictor: Any, inputs: Sequence[str], params: dict[str, Any]) -> list[Keywords]:
     """The keywords of the inputs, by an extractor of ours or by KeyBERT."""
-    return _for_each(predictor.extract_keywords(list(inputs), **params), len(inputs))
+    # JSON has lists for tuples, and scikit-learn refuses them here.
+    call = {name: tuple(value) if name == "keyphrase_ngram_range" else value for name, value in params.items()}
+    return _for_each(predictor.extract_keywords(list(inputs), **call), len(inputs))
+
+
+def read(answers: Any, inputs: int) -> list[Keywords]:
+    """Keywords from JSON: for each input a list of [keyword, score]; for a single one it may stand by itself."""
+    try:
+        single = inputs == 1 and answers and isinstance(answers[0][0], str)
+        found = [[(str(word), float(score)) for word, score in each] for each in ([answers] if single else answers)]
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise ModelkilnError(f"expected a list of [keyword, score] for each input: {error}") from error
+    if len(found) != inputs:
+        raise ModelkilnError(f"keywords of {len(found)} documents, expected {inputs}")
+    return found
 
 
 def compare(expected: list[Keywords], actual: list[Keywords], atol: float) -> Parity:

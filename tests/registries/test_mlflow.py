@@ -13,6 +13,7 @@ import pytest
 import modelkiln
 from modelkiln import ModelkilnError, registries
 from modelkiln.artifact import read_manifest
+from modelkiln.contents import COMPILED
 from modelkiln.registries import Ref, Registration, mlflow, parse_ref
 
 
@@ -37,7 +38,16 @@ def options(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def registration(folder: Path, **changes: Any) -> Registration:
     digest = read_manifest(folder).digest
-    made = Registration("keywords", "test", digest, folder, {"card.md": "# card\n"}, {"git_commit": "abc"}, "# card\n")
+    made = Registration(
+        name="keywords",
+        project="test",
+        kind=COMPILED,
+        digest=digest,
+        model=folder,
+        extras={"card.md": "# card\n"},
+        tags={"git_commit": "abc"},
+        card="# card\n",
+    )
     return replace(made, **changes)
 
 
@@ -57,7 +67,7 @@ def test_registered_artifact_comes_back_verified_by_its_alias(options: mlflow.Op
         "The tram line opens."
     )
     assert modelkiln.load("mlflow:keywords/1").extract_keywords("rain") == extractor.extract_keywords("rain")
-    assert (options and (Path("cache") / version.digest / "manifest.json").exists()) is True
+    assert (options and (Path("cache") / version.digest / "model" / "manifest.json").exists()) is True
 
 
 def test_registering_twice_makes_one_version_and_uploads_once(
@@ -73,7 +83,8 @@ def test_registering_twice_makes_one_version_and_uploads_once(
 def test_version_carries_lineage_card_and_files(options: mlflow.Options, tiny_artifact: Path) -> None:
     version = mlflow.register(registration(tiny_artifact), options)
     found = client().get_model_version("keywords", version.version)
-    assert found.tags == {"git_commit": "abc", "content_digest": version.digest, "complete": "true"}
+    own = {"kind": "compiled", "content_digest": version.digest, "complete": "true"}
+    assert found.tags == {"git_commit": "abc", **own}
     assert found.description == "# card\n"
     assert {file.path for file in client().list_artifacts(found.run_id)} == {"card.md", "model"}
 
@@ -150,7 +161,7 @@ def test_registering_at_once_makes_one_version(options: mlflow.Options, tiny_art
 def test_cache_that_was_altered_is_fetched_anew(options: mlflow.Options, tiny_artifact: Path) -> None:
     version = mlflow.register(registration(tiny_artifact), options)
     modelkiln.load("mlflow:keywords/1")
-    tokenizer = Path("cache") / version.digest / "tokenizer.json"
+    tokenizer = Path("cache") / version.digest / "model" / "tokenizer.json"
     good = tokenizer.read_bytes()
     tokenizer.write_text("{}")
     modelkiln.load("mlflow:keywords/1")
