@@ -17,20 +17,23 @@ from modelkiln.artifact import Manifest
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import read_json, to_json
 from modelkiln.git import git
-from modelkiln.params import Upload, options
+from modelkiln.params import Download, Upload, options
 from modelkiln.verdict import Verdict
 
 Receipt = dict[str, str]
 
 
-def upload(folder: Path, verdict: Verdict, predictions: dict[str, Any], params: Upload) -> Receipt:
-    """Registers the artifact and moves the alias to its version; doing it again changes nothing.
+def upload(
+    folder: Path, verdict: Verdict, predictions: dict[str, Any], params: Upload, download: Download | None = None
+) -> Receipt:
+    """Registers the artifact, links it with its source and moves the alias to it; doing it again changes nothing.
 
     Args:
         folder: The artifact.
         verdict: The judgement of this very artifact.
         predictions: Its golden samples: inputs, inference_params, predictions.
         params: The upload section.
+        download: The download section: how to reach the registry that the source came from, where it came from one.
 
     Returns:
         What was registered where, without a time: the same again when nothing has changed.
@@ -70,6 +73,8 @@ def upload(folder: Path, verdict: Verdict, predictions: dict[str, Any], params: 
         ),
         registry_options,
     )
+    _link(manifest, version, download)
+    # Last, since serving follows it.
     registry.set_alias(version, params.alias, registry_options)
     return {
         "registry": version.registry,
@@ -79,6 +84,22 @@ def upload(folder: Path, verdict: Verdict, predictions: dict[str, Any], params: 
         "digest": version.digest,
         "alias": params.alias,
     }
+
+
+def _link(manifest: Manifest, compiled: registries.Version, download: Download | None) -> None:
+    """Tells a source that came from a registry what was compiled from it."""
+    if manifest.source["source"] != "registry":
+        return
+    ref = registries.parse_ref(str(manifest.source["id"]))
+    assert ref is not None  # noqa: S101 (the source `registry` gives no other id)
+    given = (download.sources if download else {}).get("registry", {})
+    if given.get("registry") == ref.registry:
+        registry = registries.load(ref.registry)
+        source_options = options("registries", ref.registry, given.get("options", {}), "download.sources.registry")
+    else:  # params.yaml has gone on to another source
+        place = registries.project_place(ref.registry)
+        registry, source_options = place.registry, place.options
+    registry.link(registry.resolve(ref, source_options), compiled, source_options)
 
 
 def is_registered(receipt: Receipt, params: Upload) -> bool:

@@ -12,7 +12,8 @@ def upload() -> None:
     """The receipt of a registered version; refuses without a positive verdict."""
     verdict = read_verdict(REPORTS / VERDICT)
     predictions = read_json(REPORTS / "predictions.json", "the predictions")
-    receipt = registration.upload(COMPILED, verdict, predictions, params.load().upload)
+    section = params.load()
+    receipt = registration.upload(COMPILED, verdict, predictions, section.upload, section.download)
     write_text(RECEIPT, to_json(receipt))
 
 

@@ -17,23 +17,32 @@ LAYERS = [
     {"env", "files", "git", "machine", "plugins", "progress"},
     {"artifact", "bounds", "parity", "quality", "schema", "verdict"},
     {"contents", "neptune_layout", "params", "s3", "toolchain", "golden"},
-    {"cache", "compose", "encoder_module", "layouts", "phrase_store", "vocabulary"},
+    {"cache", "compose", "reference", "encoder_module", "layouts", "phrase_store", "vocabulary"},
     {"onnx_export"},
     {"backends", "packed_module"},
     {"encoder"},
     {"keywords"},
     {"sources", "registries", "tasks", "worker"},
-    {"adapters", "batch", "bench", "compiler", "latency", "registration", "report", "validation"},
+    {"difference", "promotion"},
+    {"adapters", "batch", "bench", "compiler", "latency", "registration", "report", "trained", "validation"},
     {"proof"},
     {"checks", "cli"},
     {"stages"},
 ]
+# Of which everything counts: the template of the page and the golden samples too, and whichever registry it is.
+FOLDERS = {
+    "download": ["modelkiln/registries"],
+    "validate": ["modelkiln/checks", "modelkiln/report"],
+    "upload": ["modelkiln/registries"],
+}
 LIBRARY = sorted(path.relative_to(ROOT) for path in (ROOT / "modelkiln").rglob("*.py"))
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 # What a stage runs without importing it: plug-ins that params.yaml chooses, and modules that it starts as processes.
+REGISTRIES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "modelkiln/registries").glob("*.py"))
 STARTED = {
-    "download": [f"modelkiln/sources/{PARAMS['download']['source']}.py"],
+    # A trained model comes from a registry, which need not be the one that the compiled model goes to.
+    "download": [f"modelkiln/sources/{PARAMS['download']['source']}.py", "modelkiln/sources/registry.py", *REGISTRIES],
     "compile": ["modelkiln/worker.py", f"modelkiln/backends/{PARAMS['compile']['backend']}.py"],
     "validate": [
         "modelkiln/bench/peer.py",
@@ -41,7 +50,7 @@ STARTED = {
         f"modelkiln/tasks/{PARAMS['compile']['task']}.py",
         *(str(path.relative_to(ROOT)) for path in (ROOT / "modelkiln/checks").glob("*.py")),
     ],
-    "upload": [f"modelkiln/registries/{PARAMS['upload']['registry']}.py"],
+    "upload": REGISTRIES,
 }
 
 
@@ -80,18 +89,15 @@ def test_dvc_depends_on_what_the_stage_runs(stage: str) -> None:
         "compile.backend",
         "compile.task",
         "compile.words",
-        "upload.registry",
         "validate.corpus",
         "validate.golden",
     }
     values = {name: PARAMS[name.split(".")[0]][name.split(".")[1]] for name in names}
     declared = {re.sub(r"\$\{(.*?)\}", lambda match: values[match[1]], dep) for dep in PIPELINE[stage]["deps"]}
     needed = {str(file) for file in runs}
-    if stage == "validate":
-        # Folders of which everything counts, the template of the page and the golden samples as well.
-        for folder in ("modelkiln/checks", "modelkiln/report"):
-            inside = {name for name in needed if name.startswith(f"{folder}/")}
-            needed = (needed - inside) | ({folder} if inside else set())
+    for folder in FOLDERS.get(stage, ()):
+        inside = {name for name in needed if name.startswith(f"{folder}/")}
+        needed = (needed - inside) | ({folder} if inside else set())
     code = {dep for dep in declared if dep.startswith(("modelkiln", "stages"))} - {PARAMS["validate"]["golden"]}
     assert code == needed
 

@@ -47,7 +47,7 @@ def test_option_changes_only_its_own_params() -> None:
     [
         ("backend=genric", ["backend/genric", "generic"]),
         ("model=bert", ["all-MiniLM-L6-v2", "paraphrase-multilingual-MiniLM-L12-v2"]),
-        ("variant=trained", ["variant/trained", "base"]),
+        ("variant=tained", ["variant/tained", "base", "trained"]),
         ("nogroup=x", ["nogroup"]),
         ("+nogroup=x", ["nogroup: unknown key"]),
         ("compile.max_bach=3", ["max_bach"]),

@@ -14,10 +14,10 @@ import numpy as np
 from modelkiln.bounds import Bounds
 from modelkiln.checks.plugin import Judge
 from modelkiln.encoder import Vectors
-from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.files import sha256, storable
 from modelkiln.parity import compare_vectors
 from modelkiln.progress import track
+from modelkiln.reference import load_uncompiled
 from modelkiln.sources import REVISION
 
 BATCH = 128  # texts; phrases are short, and in batches of 32 take a third longer
@@ -65,21 +65,7 @@ class Uncompiled:
 
     @cached_property
     def _model(self) -> Any:
-        from sentence_transformers import SentenceTransformer
-
-        try:
-            return SentenceTransformer(
-                str(self._source),
-                device="cpu",
-                local_files_only=True,
-                trust_remote_code=False,
-                model_kwargs={"use_safetensors": True},
-            )
-        except Exception as error:
-            raise ModelkilnError(
-                f"{self._source}: the uncompiled model can't be loaded, so there is nothing to judge by: "
-                f"{one_line(error)}; fetch it again with `dvc repro download`"
-            ) from error
+        return load_uncompiled(self._source, "there is nothing to judge by; fetch it again with `dvc repro download`")
 
 
 def hold_vectors(judge: Judge, expected: Vectors, found: Vectors, bounds: Bounds) -> None:

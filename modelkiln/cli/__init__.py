@@ -13,6 +13,7 @@ from modelkiln.cli.comparison import bench
 from modelkiln.cli.composition import compose
 from modelkiln.cli.extraction import extract
 from modelkiln.cli.proof import prove_gate
+from modelkiln.cli.registry import diff, promote, register_trained, rollback, versions
 from modelkiln.errors import ModelkilnError
 from modelkiln.progress import say
 
@@ -23,7 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (extract, bench, info, verify, verdict, prove_gate, compose, where):
+COMMANDS = (extract, bench, info, verify, verdict, prove_gate, compose, where)
+REGISTRY_COMMANDS = (register_trained, versions, diff, promote, rollback)
+for command in (*COMMANDS, *REGISTRY_COMMANDS):
     app.command()(command)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from modelkiln import artifact, contents, env, plugins
+from modelkiln import artifact, contents, env, params, plugins
 from modelkiln.contents import COMPILED, MODEL
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import staged_folder
@@ -111,6 +111,15 @@ class Registry(Protocol):
         """Adds a compiled version, which may be in another registry, to `source.compiled`, once; none gets lost."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """A registry, and how to reach it."""
+
+    name: str  # a module in this folder
+    registry: Registry
+    options: Any  # an instance of its Options
+
+
 def load(name: str) -> Registry:
     """The registry of that name; a ModelkilnError lists the known ones."""
     return cast(Registry, plugins.load("registries", name))
@@ -132,6 +141,31 @@ def parse_ref(text: str) -> Ref | None:
     raise ModelkilnError(
         f"{text!r}: expected REGISTRY:NAME@ALIAS or REGISTRY:NAME/VERSION, as mlflow:keywords-minilm@champion"
     )
+
+
+def project_place(name: str | None = None) -> Place:
+    """The registry `name`, or the project's own, with the options of params.yaml's `upload` where they are of it.
+
+    Outside of a project: with what the environment says, MLflow where no name is given.
+    """
+    upload = params.load().upload if params.PARAMS.exists() else None
+    chosen = name or (upload.registry if upload else "mlflow")
+    given = upload.options if upload and upload.registry == chosen else {}
+    return Place(chosen, load(chosen), params.options("registries", chosen, given, "upload.options"))
+
+
+def find_version(text: str) -> tuple[Version, Place]:
+    """The version that a user means by `NAME/3`, `NAME@champion`, or the same behind a registry's name and a colon.
+
+    Raises:
+        ModelkilnError: there is no such version, or it is none.
+    """
+    registry = text.partition(":")[0] if ":" in text else None
+    place = project_place(registry)
+    ref = parse_ref(text if registry else f"{place.name}:{text}")
+    if ref is None:
+        raise ModelkilnError(f"{text!r}: a path, expected a registered version such as keywords-minilm/3")
+    return place.registry.resolve(ref, place.options), place
 
 
 def folder_of(ref: str) -> Path:
@@ -166,6 +200,12 @@ def fetch_verified(version: Version, dest: Path, options: Any) -> None:
         load(version.registry).fetch(version, partial, options)
         if version.digest:
             contents.verify(partial, version.kind, version.digest)
+
+
+def require_name(text: str, what: str) -> None:
+    """Raises a ModelkilnError where `text` is no name of a registered model or an alias; `what` says whose it is."""
+    if not re.fullmatch(REGISTERED_NAME, text):
+        raise ModelkilnError(f"{what} may have letters, digits, dots, dashes and underscores, found {text!r}")
 
 
 @contextmanager
