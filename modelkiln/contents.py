@@ -66,7 +66,9 @@ def verify(folder: Path, kind: str, digest: str) -> None:
     data = read_json(path, "the list of contents")
     if sha256(path) != digest:
         raise ModelkilnError(f"{path}: has sha256 {sha256(path)}, expected {digest}; it was altered after registration")
-    listed = data["files"]
+    listed = data.get("files") if isinstance(data, dict) else None
+    if not isinstance(listed, dict) or not all(isinstance(entry, dict) for entry in listed.values()):
+        raise ModelkilnError(f"{path}: the list of contents is damaged: expected the size and sha256 of each file")
     raise_all(f"{path}: refused", [f"{name!r} points outside the folder" for name in listed if not is_inside(name)])
     found = {name for name in relative_files(folder) if name != CONTENTS}
     mistakes = [f"{name} is missing" for name in sorted(set(listed) - found)]

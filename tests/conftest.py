@@ -26,6 +26,7 @@ from modelkiln.backends import aotinductor, openvino
 from modelkiln.compiler import compile_artifact
 from modelkiln.files import staged_folder, to_json, write_text
 from modelkiln.params import Compile, Download, Envelope
+from modelkiln.registries import mlflow
 
 
 def fetch_local(folder: Path, dest: Path, name: str) -> Path:
@@ -147,6 +148,25 @@ def real_onnx_artifact(real_source: Path, tmp_path_factory: pytest.TempPathFacto
     """The real model, compiled for `onnxruntime`, with a compiled vocabulary: as `make repro` compiles it."""
     dest = tmp_path_factory.mktemp("real-onnx") / "compiled"
     return compile_for("onnxruntime", real_source, dest, 256, 512, "word")
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of MLflow: its migrations take seconds."""
+    folder = tmp_path_factory.mktemp("migrated")
+    mlflow.find("nothing", "0" * 64, mlflow.Options(f"sqlite:///{folder}/mlflow.db"))
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def embedded_registry(migrated_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.Options:
+    """An empty embedded registry in a project's folder, which is the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELKILN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "registry").mkdir()
+    shutil.copy(migrated_database, tmp_path / "registry" / "mlflow.db")
+    return mlflow.Options(mlflow.EMBEDDED, "registry/files")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from modelkiln import artifact, contents, env, params, plugins
+from modelkiln import artifact, contents, env, plugins
 from modelkiln.contents import COMPILED, MODEL
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import staged_folder
@@ -148,6 +148,8 @@ def project_place(name: str | None = None) -> Place:
 
     Outside of a project: with what the environment says, MLflow where no name is given.
     """
+    from modelkiln import params  # here, since serving does without YAML
+
     upload = params.load().upload if params.PARAMS.exists() else None
     chosen = name or (upload.registry if upload else "mlflow")
     given = upload.options if upload and upload.registry == chosen else {}
