@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import modelkiln
-from modelkiln import ModelkilnError, registries
+from modelkiln import ModelkilnError, mlflow_client, mlflow_files, registries
 from modelkiln.artifact import read_manifest
 from modelkiln.contents import COMPILED
 from modelkiln.registries import Ref, Registration, mlflow, parse_ref
@@ -33,7 +33,7 @@ def options(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "registry").mkdir()
     shutil.copy(template, tmp_path / "registry" / "mlflow.db")
-    return mlflow.Options(mlflow.EMBEDDED, "registry/files")
+    return mlflow.Options(mlflow_client.EMBEDDED, "registry/files")
 
 
 def registration(folder: Path, **changes: Any) -> Registration:
@@ -74,7 +74,7 @@ def test_registering_twice_makes_one_version_and_uploads_once(
     options: mlflow.Options, tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = mlflow.register(registration(tiny_artifact), options)
-    monkeypatch.setattr(mlflow, "_upload", None)
+    monkeypatch.setattr(mlflow_files, "upload", None)
     again = mlflow.register(registration(tiny_artifact, tags={"git_commit": "later"}), options)
     assert first == again
     assert len(client().search_model_versions("name = 'keywords'")) == 1
@@ -97,7 +97,7 @@ def test_upload_that_broke_off_is_invisible_and_completed_by_the_next(
 
     wanted = registration(tiny_artifact)
     with monkeypatch.context() as patch:
-        patch.setattr(mlflow, "_upload", break_off)
+        patch.setattr(mlflow_files, "upload", break_off)
         with pytest.raises(ModelkilnError, match="half-way"):
             mlflow.register(wanted, options)
     assert mlflow.find("keywords", wanted.digest, options) is None
@@ -111,14 +111,14 @@ def test_upload_that_broke_off_is_invisible_and_completed_by_the_next(
 def test_what_the_registry_garbled_is_never_complete(
     options: mlflow.Options, tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = mlflow._upload
+    whole = mlflow_files.upload
 
-    def garble(made: Any, run_id: str, wanted: Registration) -> None:
-        whole(made, run_id, wanted)
+    def garble(*arguments: Any) -> None:
+        whole(*arguments)
         (graph,) = Path("registry").rglob("encoder.pt")
         graph.write_bytes(graph.read_bytes()[:-1] + b"x")
 
-    monkeypatch.setattr(mlflow, "_upload", garble)
+    monkeypatch.setattr(mlflow_files, "upload", garble)
     with pytest.raises(ModelkilnError, match=r"graphs/encoder\.pt was altered"):
         mlflow.register(registration(tiny_artifact), options)
     assert mlflow.find("keywords", read_manifest(tiny_artifact).digest, options) is None
@@ -137,7 +137,7 @@ def test_leftover_is_completed_with_the_lineage_of_the_run_that_completes_it(
     options: mlflow.Options, tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(mlflow, "_upload", None)
+        patch.setattr(mlflow_files, "upload", None)
         with pytest.raises(TypeError):
             mlflow.register(registration(tiny_artifact), options)
     mlflow.register(registration(tiny_artifact, tags={"git_commit": "later"}, card="# later"), options)
@@ -193,7 +193,7 @@ def test_no_registry_says_what_to_set(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_password_in_the_address_is_not_repeated() -> None:
-    assert mlflow._public("https://user:secret@registry.example:5000/x") == "https://registry.example:5000/x"
+    assert mlflow_client.public("https://user:secret@registry.example:5000/x") == "https://registry.example:5000/x"
 
 
 def test_password_in_the_params_is_refused() -> None:

@@ -1,0 +1,64 @@
+"""The files of a version as an MLflow run has them: model/data/… for the model's own, and what is beside it above."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from modelkiln import mlflow_model
+from modelkiln.contents import MODEL
+from modelkiln.files import relative_files, write_text
+from modelkiln.progress import track
+
+LOGGED = "model"  # the folder that MLflow takes for the model
+DATA = f"{LOGGED}/{mlflow_model.DATA}"  # and in it the model's files, beside what MLflow wants to know of them
+
+
+def upload(client: Any, run_id: str, model: Path, beside: Mapping[str, str]) -> None:
+    """Puts the files of `model`, and beside them {path: text}, into a run; what it has is overwritten."""
+    names = relative_files(model)
+    for name in track(names, "files uploaded", len(names)):
+        client.log_artifact(run_id, str(model / name), str(PurePosixPath(DATA, name).parent))
+    with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
+        for name, text in beside.items():
+            write_text(Path(scratch) / name, text)
+        client.log_artifacts(run_id, scratch)
+
+
+def download(client: Any, run_id: str, dest: Path, only: Sequence[str] = ()) -> None:
+    """Puts a run's files into `dest`, laid out as modelkiln.contents says."""
+    # Inside `dest`: on the same file system, and gone with it when we are killed.
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=dest) as scratch:
+        if only:
+            held = _held(client, run_id)
+            for name in only:
+                if _place(name) in held:
+                    client.download_artifacts(run_id, _place(name), scratch)
+        else:
+            client.download_artifacts(run_id, "", scratch)
+        for name in relative_files(Path(scratch)):
+            inside = name.removeprefix(f"{DATA}/")
+            if inside == name and name.startswith(f"{LOGGED}/"):
+                continue  # MLflow's own description
+            path = dest / (f"{MODEL}/{inside}" if inside != name else name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(Path(scratch) / name, path)
+
+
+def _place(name: str) -> str:
+    """Where a run has the file that modelkiln.contents calls `name`."""
+    return f"{DATA}/{name.removeprefix(f'{MODEL}/')}" if name.startswith(f"{MODEL}/") else name
+
+
+def _held(client: Any, run_id: str) -> set[str]:
+    """The paths of a run's files."""
+    found: set[str] = set()
+    folders = [""]
+    while folders:
+        for entry in client.list_artifacts(run_id, folders.pop()):
+            folders += [entry.path] if entry.is_dir else []
+            found |= set() if entry.is_dir else {entry.path}
+    return found
