@@ -10,11 +10,24 @@ from typing import Any
 
 from modelkiln import mlflow_model
 from modelkiln.contents import MODEL
+from modelkiln.errors import raise_all
 from modelkiln.files import relative_files, write_text
 from modelkiln.progress import track
 
 LOGGED = "model"  # the folder that MLflow takes for the model
 DATA = f"{LOGGED}/{mlflow_model.DATA}"  # and in it the model's files, beside what MLflow wants to know of them
+LEFT = ".artifact.uploading."  # how MLflow names a half-written file, which a killed copy leaves beside the others
+UNSAFE = "%?#"  # mean something else in the addresses that MLflow's client makes of names
+
+
+def check_names(model: Path) -> None:
+    """Raises ModelkilnError where MLflow would keep a file under another name than its own."""
+    mistakes = [
+        f"{name!r} has characters that MLflow can't keep in a name ({' '.join(UNSAFE)}); rename it"
+        for name in relative_files(model)
+        if set(UNSAFE) & set(name)
+    ]
+    raise_all(f"{model}: not registered", mistakes)
 
 
 def upload(client: Any, run_id: str, model: Path, beside: Mapping[str, str]) -> None:
@@ -26,6 +39,7 @@ def upload(client: Any, run_id: str, model: Path, beside: Mapping[str, str]) -> 
         for name, text in beside.items():
             write_text(Path(scratch) / name, text)
         client.log_artifacts(run_id, scratch)
+    _clear(client, run_id)
 
 
 def download(client: Any, run_id: str, dest: Path, only: Sequence[str] = ()) -> None:
@@ -41,11 +55,24 @@ def download(client: Any, run_id: str, dest: Path, only: Sequence[str] = ()) -> 
             client.download_artifacts(run_id, "", scratch)
         for name in relative_files(Path(scratch)):
             inside = name.removeprefix(f"{DATA}/")
-            if inside == name and name.startswith(f"{LOGGED}/"):
-                continue  # MLflow's own description
+            is_mlflows = inside == name and name.startswith(f"{LOGGED}/")  # its description of the model
+            if is_mlflows or PurePosixPath(name).name.startswith(LEFT):
+                continue
             path = dest / (f"{MODEL}/{inside}" if inside != name else name)
             path.parent.mkdir(parents=True, exist_ok=True)
             os.replace(Path(scratch) / name, path)
+
+
+def _clear(client: Any, run_id: str) -> None:
+    """Deletes what killed copies left: MLflow's own readers would take it for a part of the model."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    left = [path for path in _held(client, run_id) if PurePosixPath(path).name.startswith(LEFT)]
+    if left:
+        address = client.get_run(run_id).info.artifact_uri
+        files = get_artifact_repository(address, tracking_uri=client.tracking_uri)
+        for path in left:
+            files.delete_artifacts(path)
 
 
 def _place(name: str) -> str:

@@ -73,6 +73,7 @@ def fetch(version: Version, dest: Path, options: Options, only: Sequence[str] = 
 
 def register(registration: Registration, options: Options) -> Version:
     """See Registry.register."""
+    mlflow_files.check_names(registration.model)
     with locked(lock_file(options)), connected(options) as (client, location):
         there = _search(client, _same(registration.name, registration.digest))
         if not there:
