@@ -18,9 +18,11 @@ from modelkiln.errors import ModelkilnError, one_line
 SQLITE = "sqlite:///"
 EMBEDDED = "sqlite:///registry/mlflow.db"  # relative to the project's folder
 LONGEST = 600  # characters of what MLflow says, which may be a whole page of HTML
-HINTS = {
-    "401": "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
-    "403": "this user may not do it: ask whoever runs the server",
+WHAT_TO_DO = {  # by the status
+    401: "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+    403: "this user may not do it: ask whoever runs the server",
+}
+WHAT_TO_DO_ABOUT = {  # by what is said
     "No space left on device": "make room, and run it again",
     "database or disk is full": "make room, and run it again",
     "Max retries exceeded": "the server is down or fails: run it again when it is back",
@@ -61,7 +63,7 @@ def connected(options: Options) -> Iterator[tuple[Any, str]]:
             database.parent.mkdir(parents=True, exist_ok=True)
             address = f"{SQLITE}{database}"
         yield MlflowClient(tracking_uri=address, registry_uri=address), public(uri)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, RecursionError) as error:  # the last: folders without end
         # No cause: it may quote the password.
         raise ModelkilnError(f"MLflow at {public(uri)}: {_explain(error, address, uri)}") from None
 
@@ -95,10 +97,18 @@ def _explain(error: Exception, address: str, uri: str) -> str:
     said = one_line(error).replace(address, public(uri))
     for secret in _secrets(uri):
         said = said.replace(secret, "…")
-    hint = next((hint for sign, hint in HINTS.items() if sign in said), None)
+    about = next((hint for sign, hint in WHAT_TO_DO_ABOUT.items() if sign in said), "")
+    hint = WHAT_TO_DO.get(_status(error), about)
     if len(said) > LONGEST:
         said = f"{said[: LONGEST // 2]} … {said[-LONGEST // 2 :]}"
     return f"{said}; {hint}" if hint else said
+
+
+def _status(error: Any) -> int:
+    """The HTTP status that an error of MLflow or of requests is about; 0: none."""
+    if hasattr(error, "get_http_status_code"):
+        return int(error.get_http_status_code())
+    return int(getattr(getattr(error, "response", None), "status_code", 0))
 
 
 def _secrets(uri: str) -> list[str]:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from modelkiln import mlflow_model
 from modelkiln.contents import MODEL
@@ -50,29 +51,30 @@ def download(client: Any, run_id: str, dest: Path, only: Sequence[str] = ()) -> 
             held = _held(client, run_id)
             for name in only:
                 if _place(name) in held:
-                    client.download_artifacts(run_id, _place(name), scratch)
-        else:
-            client.download_artifacts(run_id, "", scratch)
+                    _move(Path(client.download_artifacts(run_id, _place(name), scratch)), dest / name)
+            return
+        client.download_artifacts(run_id, "", scratch)
         for name in relative_files(Path(scratch)):
             inside = name.removeprefix(f"{DATA}/")
-            is_mlflows = inside == name and name.startswith(f"{LOGGED}/")  # its description of the model
-            if is_mlflows or PurePosixPath(name).name.startswith(LEFT):
-                continue
-            path = dest / (f"{MODEL}/{inside}" if inside != name else name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(Path(scratch) / name, path)
+            if inside != name:
+                _move(Path(scratch) / name, dest / MODEL / inside)
+            elif not name.startswith(f"{LOGGED}/"):  # there it is MLflow's description of the model
+                _move(Path(scratch) / name, dest / name)
+
+
+def _move(path: Path, dest: Path) -> None:
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(path, dest)
 
 
 def _clear(client: Any, run_id: str) -> None:
-    """Deletes what killed copies left: MLflow's own readers would take it for a part of the model."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    """Deletes what killed copies left in a folder of this machine, which MLflow lists nowhere, but loads models from."""
+    from mlflow.utils.file_utils import local_file_uri_to_path
 
-    left = [path for path in _held(client, run_id) if PurePosixPath(path).name.startswith(LEFT)]
-    if left:
-        address = client.get_run(run_id).info.artifact_uri
-        files = get_artifact_repository(address, tracking_uri=client.tracking_uri)
-        for path in left:
-            files.delete_artifacts(path)
+    address = client.get_run(run_id).info.artifact_uri
+    if urlsplit(address).scheme in ("", "file"):
+        for path in Path(local_file_uri_to_path(address)).rglob(f"{LEFT}*"):
+            path.unlink()
 
 
 def _place(name: str) -> str:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 import yaml
 from registries.mlflow_places import Place, compiled
@@ -56,15 +57,13 @@ def loaded(registered: Place, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What MLflow makes of it."""
     import mlflow as client
 
-    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", registered.address)
-    client.set_registry_uri(registered.address)
-    yield client.pyfunc.load_model(f"models:/{registered.name}@champion")
-    client.set_registry_uri(None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registered.address)
+    return client.pyfunc.load_model(f"models:/{registered.name}@champion")
 
 
 def test_mlflow_loads_it_by_its_alias_and_gets_the_same_keywords(loaded: Any, tiny_artifact: Path) -> None:
     for params in PARAMS:
-        answers = loaded.predict([{"text": text} for text in TEXTS], params=params)
+        answers = loaded.predict(pandas.DataFrame({"text": TEXTS}), params=params)
         assert json.loads(json.dumps(answers)) == expected(tiny_artifact, params), params
 
 
@@ -74,7 +73,7 @@ def test_mlflow_refuses_what_means_nothing_with_one_line_and_400(loaded: Any) ->
 
     for params in ({"top_n": 0}, {"keyphrase_ngram_range": [2, 1]}, {"keyphrase_ngram_range": [1]}, {"diversity": 3.0}):
         with pytest.raises(MlflowException) as raised:
-            loaded.predict([{"text": TEXTS[0]}], params=params)
+            loaded.predict(pandas.DataFrame({"text": TEXTS}), params=params)
         assert raised.value.get_http_status_code() == 400, params
         assert "\n" not in raised.value.message
 
@@ -112,7 +111,7 @@ def test_description_is_what_mlflow_itself_would_write(tiny_artifact: Path, tmp_
 def test_description_is_the_same_for_the_same_artifact(tiny_artifact: Path) -> None:
     manifest = read_manifest(tiny_artifact)
     assert mlflow_model.describe(manifest) == mlflow_model.describe(manifest)
-    assert "20" + "26-" not in "".join(mlflow_model.describe(manifest).values())  # no date
+    assert set(yaml.safe_load(mlflow_model.describe(manifest)["MLmodel"])) == {"flavors", "metadata", "signature"}
     assert str(tiny_artifact) not in "".join(mlflow_model.describe(manifest).values())
     assert mlflow_model.describe(replace(manifest, task="another")) == {}
 

@@ -191,7 +191,7 @@ def _clear(client: Any, version: Any, there: Sequence[Any]) -> None:
 
     with suppress(MlflowException):  # a user who may not delete leaves it there
         for found in there:
-            if found.version != version.version and not _is_complete(found):
+            if str(found.version) != str(version.version) and not _is_complete(found):
                 client.delete_model_version(found.name, found.version)
         experiment_id = client.get_run(version.run_id).info.experiment_id
         for run in _unfinished_runs(client, experiment_id, version.name, version.tags["content_digest"]):
@@ -200,7 +200,7 @@ def _clear(client: Any, version: Any, there: Sequence[Any]) -> None:
 
 
 def _unfinished_runs(client: Any, experiment_id: str, name: str, digest: str) -> list[Any]:
-    condition = f"attributes.status = 'RUNNING' and run_name = '{name}' and tags.content_digest = '{digest}'"
+    condition = f"attributes.status = 'RUNNING' and attributes.run_name = '{name}' and tags.content_digest = '{digest}'"
     return list(client.search_runs([experiment_id], condition, order_by=["attributes.start_time"]))
 
 

@@ -45,7 +45,8 @@ def main() -> None:
         stages.run(lambda: upload(place, folder, 0))
         return
     step, killed = 1, 0
-    before(place, folder) if not plan["fresh"] else None
+    if not plan["fresh"]:
+        before(place, folder)
     while True:
         at = replace(place, name=f"{place.name}-{step}") if plan["fresh"] else place
         if plan["fresh"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ class Place:
 
     def numbers(self) -> list[str]:
         """The versions of the name that MLflow has, complete or not."""
-        return sorted(found.version for found in self.client().search_model_versions(f"name = '{self.name}'"))
+        return sorted(str(found.version) for found in self.client().search_model_versions(f"name = '{self.name}'"))
 
     def held(self, name: str) -> Path:
         """The one file of that name which the registry holds for us."""
@@ -91,7 +90,3 @@ def the_only(place: Place, wanted: Registration) -> Version:
     ((number, _),) = seen(place)
     assert place.numbers() == [number]
     return mlflow.resolve(Ref("mlflow", place.name, version=number), place.options)
-
-
-def sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

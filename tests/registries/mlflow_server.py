@@ -108,7 +108,7 @@ class Fault:
     """What happens to a request."""
 
     status: int = 0  # the client gets this answer; 0: none, the connection is closed
-    body: bytes = b'{"error_code": "INTERNAL_ERROR", "message": "made up"}'
+    body: bytes = b"made up"
     commits: bool = False  # the server gets the request nevertheless
     half_sent: bool = False  # the server gets the half of the body
     cut: bool = False  # the server's own answer, but only half of its body, under a header that promises no more

@@ -64,8 +64,14 @@ def test_failure_that_passes_is_not_noticed(status: int, remote: Place, before: 
     the_only(remote, register_and_promote(remote, through(before), tmp_path / "model"))
 
 
-@pytest.mark.parametrize("kind", ["create_run", "create_version", "upload", "set_tag", "set_alias"])
-@pytest.mark.parametrize("status", [400, 401, 403, 500, 503, 0])
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        *((kind, status) for kind in ("create_run", "create_version", "upload", "set_tag") for status in (401, 503)),
+        *(("upload", status) for status in (400, 403, 500, 0)),
+        *(("set_alias", status) for status in (403, 500)),
+    ],
+)
 def test_failure_that_stays_is_one_line_and_the_next_call_completes_it(
     status: int, kind: str, remote: Place, before: Proxy, tmp_path: Path
 ) -> None:
@@ -195,19 +201,20 @@ def test_secrets_get_the_user_in_and_are_nowhere_else(
 
 
 @pytest.mark.parametrize(
-    ("files", "inside"),
+    ("files", "endless"),
     [
-        ([("../outside", False)], "outside"),
-        ([("/tmp/modelkiln-outside", False)], "outside"),
-        ([("..", True)], "outside"),
-        ([("%2e%2e/outside", False)], "outside"),
-        ([("card.md", False), ("card.md", False)], "twice"),
-        ([("model", True), ("model", False)], "file and folder"),
-        ([("card.md", False), ("card.md/inside", False)], "file and folder"),
+        ([("../outside", False)], False),
+        ([("/tmp/modelkiln-outside", False)], False),
+        ([("..", True)], False),
+        ([("%2e%2e/outside", False)], False),
+        ([("card.md", False), ("card.md", False)], False),
+        ([("model", True), ("model", False)], False),
+        ([("card.md", False), ("card.md/inside", False)], False),
+        pytest.param([("folder", True)], True, marks=pytest.mark.heavy),
     ],
 )
 def test_server_that_lists_paths_outside_gets_nothing_out_of_the_folder(
-    files: list[tuple[str, bool]], inside: str, remote: Place, before: Proxy, tmp_path: Path
+    files: list[tuple[str, bool]], endless: bool, remote: Place, before: Proxy, tmp_path: Path
 ) -> None:
     wanted = register_and_promote(remote, through(before), tmp_path / "model")
     version = mlflow.resolve(Ref("mlflow", remote.name, alias="champion"), through(before))
@@ -216,8 +223,10 @@ def test_server_that_lists_paths_outside_gets_nothing_out_of_the_folder(
     def lie(request: Request) -> Fault | None:
         if request.method != "GET" or FILES not in request.path:
             return None
-        is_listing = request.path.startswith(f"{FILES}?")
-        return Fault(200, json.dumps(listing).encode() if is_listing else b"alien")
+        if not request.path.startswith(f"{FILES}?"):
+            return Fault(200, b"alien")
+        is_root = request.path.endswith("artifacts")
+        return Fault(200, json.dumps(listing if is_root or endless else {"files": []}).encode())
 
     before.fault = lie
     outer = tmp_path / "a" / "b"

@@ -50,6 +50,7 @@ def test_upload_that_is_killed_again_and_again_one_step_later_each_time_is_one_v
 ) -> None:
     found = json.loads(finish(start(embedded, tmp_path / "model", {})))
     assert found["killed"] >= 30
+    assert not list(embedded.files.rglob(".artifact.uploading.*"))
 
 
 @pytest.mark.heavy
