@@ -8,10 +8,11 @@ Read by modelkiln:
     CXX                   the C++ compiler of backend `aotinductor` (default: g++)
 
 Set for the libraries that we call, unless the user has: TRANSFORMERS_VERBOSITY, HF_HUB_DISABLE_TELEMETRY,
-HF_HUB_DISABLE_PROGRESS_BARS, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, MLFLOW_DISABLE_TELEMETRY; for our child processes
-HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE; while backend `aotinductor` compiles, TORCHINDUCTOR_CACHE_DIR; while
-`modelkiln prove-gate` judges a good artifact, OMP_NUM_THREADS and MKL_NUM_THREADS. The checks run without the user's
-PYTEST_*, which could leave some out.
+HF_HUB_DISABLE_PROGRESS_BARS, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, MLFLOW_DISABLE_TELEMETRY,
+MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR; for our child processes HF_HUB_OFFLINE and
+PYTHONDONTWRITEBYTECODE; while backend `aotinductor` compiles, TORCHINDUCTOR_CACHE_DIR; while `modelkiln prove-gate`
+judges a good artifact, OMP_NUM_THREADS and MKL_NUM_THREADS. The checks run without the user's PYTEST_*, which could
+leave some out.
 
 Read by the libraries that we call, and by nobody here: HF_TOKEN, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD,
 MLFLOW_TRACKING_TOKEN, AWS_*. Secrets come in this way only; they are never written into params, manifests or receipts.
@@ -36,6 +37,19 @@ def cache_folder() -> Path:
 def mlflow_tracking_uri() -> str | None:
     """The MLflow server that the environment names, or None."""
     return os.environ.get("MLFLOW_TRACKING_URI") or None
+
+
+def bound_mlflow_retries() -> None:
+    """A server that fails is asked again for half a minute, and not for MLflow's four; the user's own limits stand."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+
+
+def mlflow_credentials() -> list[tuple[str, str]]:
+    """The user and the secret of each way to log in that the environment has; only to keep them out of messages."""
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME", "")
+    names = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+    return [(user, secret) for name in names if (secret := os.environ.get(name))]
 
 
 def hub_endpoint() -> str:

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +18,8 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 from imports import ROOT
+from registries.mlflow_places import Place
+from registries.mlflow_server import Server, server
 from report.folders import Folders, build
 from tiny import build_tiny_model
 
@@ -151,22 +153,52 @@ def real_onnx_artifact(real_source: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database of MLflow: its migrations take seconds."""
-    folder = tmp_path_factory.mktemp("migrated")
+def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database, to be copied: MLflow's migrations take seconds."""
+    folder = tmp_path_factory.mktemp("mlflow-template")
     mlflow.find("nothing", "0" * 64, mlflow.Options(f"sqlite:///{folder}/mlflow.db"))
     return folder / "mlflow.db"
 
 
+@pytest.fixture(scope="session")
+def mlflow_server(mlflow_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real `mlflow server`, for all tests of this session."""
+    folder = tmp_path_factory.mktemp("mlflow-server")
+    shutil.copy(mlflow_template, folder / "mlflow.db")
+    with server(folder) as running:
+        yield running
+
+
 @pytest.fixture
-def embedded_registry(migrated_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.Options:
+def embedded(mlflow_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """An empty embedded registry in a project's folder, which is the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MODELKILN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "registry").mkdir()
-    shutil.copy(migrated_database, tmp_path / "registry" / "mlflow.db")
-    return mlflow.Options(mlflow.EMBEDDED, "registry/files")
+    shutil.copy(mlflow_template, tmp_path / "registry" / "mlflow.db")
+    options = mlflow.Options("sqlite:///registry/mlflow.db", "registry/files")
+    return Place(options, "keywords", f"sqlite:///{tmp_path}/registry/mlflow.db", tmp_path / "registry" / "files")
+
+
+@pytest.fixture
+def remote(mlflow_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """The real server, under a name that is this test's alone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELKILN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)
+    name = f"keywords-{tmp_path.name.replace('_', '-')}-{os.getpid()}"
+    return Place(mlflow.Options(mlflow_server.url), name, mlflow_server.url, mlflow_server.folder / "files")
+
+
+@pytest.fixture(params=["embedded", "remote"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Each kind of registry in turn."""
+    found: Place = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture

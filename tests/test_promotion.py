@@ -22,9 +22,9 @@ Register = Callable[..., Version]
 
 
 @pytest.fixture
-def place(embedded_registry: Any) -> Place:
+def place(embedded: Any) -> Place:
     """An empty embedded registry."""
-    return Place("mlflow", registries.load("mlflow"), embedded_registry)
+    return Place("mlflow", registries.load("mlflow"), embedded.options)
 
 
 @pytest.fixture
@@ -114,10 +114,10 @@ def test_commands_list_compare_promote_and_roll_back(
     assert [line.split()[0] for line in lines] == ["1", "2"]
     assert ("champion" in lines[0], "champion" in lines[1], second.digest[:12] in lines[1]) == (False, True, True)
     changed = run(capsys, "diff", "keywords/1", "keywords@champion").splitlines()
-    assert [line.split()[0] for line in changed] == ["digest", "toolchain.torch", "file", "vectors:", "git_commit"]
+    assert [line.split()[0] for line in changed] == ["digest", "toolchain.torch", "vectors:", "git_commit"]
     assert f"{first.digest} -> {second.digest}" in changed[0]
-    assert "1 (at least 0.9999) -> 0.99995 (at least 0.9999)" in changed[1]
-    assert "2.11 -> 2.12" in changed[2]
+    assert "2.11 -> 2.12" in changed[1]
+    assert "1 (at least 0.9999) -> 0.99995 (at least 0.9999)" in changed[2]
     assert run(capsys, "diff", "keywords/1", "keywords/1") == "no difference\n"
     assert run(capsys, "rollback", "keywords") == "mlflow:keywords@champion is version 1, and was 2\n"
 

@@ -1,121 +1,103 @@
 """`mlflow`: an MLflow server, or its sqlite file in the project's folder, by the same client.
 
 Tags of a version that modelkiln wrote: `kind`, `content_digest`, `complete` ("true" once it is), and the lineage.
-MLflow has no uniqueness constraint, so writers on one machine take turns by a lock, and of two with one digest the
-lower counts.
+
+MLflow has no uniqueness constraint. Writers on one machine take turns by a lock; on several machines each of them
+looks, after it has created a version, for the lowest one of that digest, and all fill that one with the same bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-from modelkiln import contents, env
-from modelkiln.contents import COMPILED, MODEL
-from modelkiln.errors import ModelkilnError, one_line
-from modelkiln.files import relative_files, write_text
+from modelkiln import artifact, contents, mlflow_files, mlflow_model
+from modelkiln.contents import COMPILED
+from modelkiln.errors import ModelkilnError
+from modelkiln.mlflow_client import Options, connected, lock_file
 from modelkiln.progress import step
 from modelkiln.registries import Ref, Registration, Version, locked
 
+__all__ = ["Options", "fetch", "find", "link", "register", "resolve", "set_alias", "versions"]
+
 REGISTRY = "mlflow"
-LOGGED = "model"  # the folder in the run that MLflow takes for the model
-DATA = f"{LOGGED}/data"  # and in it the model's files, beside what MLflow wants to know of them
-LINK = "compiled/"  # tags of a version that others were compiled from: their references, and as value the digests
-SQLITE = "sqlite:///"
-EMBEDDED = "sqlite:///registry/mlflow.db"  # relative to the project's folder
-
-
-@dataclass(frozen=True)
-class Options:
-    """Which server."""
-
-    tracking_uri: str | None = None  # None: $MLFLOW_TRACKING_URI, or else the project's embedded registry
-    artifact_root: str | None = None  # folder for the embedded registry's files; None: the server knows where
-
-    def __post_init__(self) -> None:
-        if self.tracking_uri and "@" in urlsplit(self.tracking_uri).netloc:
-            raise ValueError("tracking_uri holds credentials: they belong in MLFLOW_TRACKING_USERNAME and …_PASSWORD")
+LINK = "compiled."  # tags of a version that others were compiled from, a tag for each
 
 
 def resolve(ref: Ref, options: Options) -> Version:
     """See Registry.resolve."""
-    with _client(options) as (client, uri):
+    with connected(options) as (client, location):
         if ref.version:
             found = client.get_model_version(ref.name, ref.version)
         else:
             found = client.get_model_version_by_alias(ref.name, ref.alias)
-        version = _version(found, uri)
-    if not _is_complete(found):
-        raise ModelkilnError(f"{ref}: version {found.version} was never completed; register it again")
-    return version
+        return _complete(found, location)
 
 
 def versions(name: str, options: Options) -> list[Version]:
-    """See Registry.versions."""
-    with _client(options) as (client, uri):
+    """See Registry.versions. Of two with one digest, which nothing here makes, the lower counts."""
+    with connected(options) as (client, location):
         aliases: dict[str, list[str]] = {}
         for alias, number in client.get_registered_model(name).aliases.items():
             aliases.setdefault(str(number), []).append(alias)
-        # A search gives versions without their aliases.
-        return [
-            replace(_version(found, uri), aliases=tuple(sorted(aliases.get(str(found.version), []))))
-            for found in _search(client, f"name = '{name}'")
-            if _is_complete(found)
-        ]
+        known: dict[str, Version] = {}
+        for found in _search(client, f"name = '{name}'"):
+            if _is_complete(found):
+                # A search gives versions without their aliases.
+                named = tuple(sorted(aliases.get(str(found.version), [])))
+                version = replace(_version(found, location), aliases=named)
+                known.setdefault(version.digest, version)
+        return list(known.values())
 
 
 def find(name: str, digest: str, options: Options) -> Version | None:
     """See Registry.find."""
-    with _client(options) as (client, uri):
+    with connected(options) as (client, location):
         complete = [found for found in _search(client, _same(name, digest)) if _is_complete(found)]
-        return _version(complete[0], uri) if complete else None
+        return _version(complete[0], location) if complete else None
 
 
 def fetch(version: Version, dest: Path, options: Options, only: Sequence[str] = ()) -> None:
     """See Registry.fetch."""
-    with _client(options) as (client, _):
+    with connected(options) as (client, _):
         run_id = client.get_model_version(version.name, version.version).run_id
         with step(f"fetching {version.ref}"):
-            _download(client, run_id, dest, only)
+            mlflow_files.download(client, run_id, dest, only)
 
 
 def register(registration: Registration, options: Options) -> Version:
     """See Registry.register."""
-    with locked(_lock_file(options)):
-        if existing := find(registration.name, registration.digest, options):
-            return existing
-        with _client(options) as (client, uri):
-            leftovers = _search(client, _same(registration.name, registration.digest))
-            version = leftovers[0] if leftovers else _create(client, registration, options)
-            with step(f"uploading to {_public(uri)}"):
-                _upload(client, version.run_id, registration)
+    mlflow_files.check_names(registration.model)
+    with locked(lock_file(options)), connected(options) as (client, location):
+        there = _search(client, _same(registration.name, registration.digest))
+        if not there:
+            _create(client, registration, options)
+            there = _search(client, _same(registration.name, registration.digest))
+        version = next((found for found in there if _is_complete(found)), there[0])
+        if not _is_complete(version):
+            with step(f"uploading to {location}"):
+                mlflow_files.upload(client, version.run_id, registration.model, _beside(registration))
             with (
                 step("verifying what the registry holds"),
                 tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch,
             ):
-                _download(client, version.run_id, Path(scratch))
-                contents.verify(Path(scratch), registration.kind, registration.digest)
-            if leftovers:  # of a run that broke off: the lineage is this one's
-                client.update_model_version(version.name, version.version, registration.card)
-                for key, value in registration.tags.items():
-                    client.set_model_version_tag(version.name, version.version, key, value)
-            client.set_model_version_tag(version.name, version.version, "complete", "true")
-            client.set_terminated(version.run_id)
-            return _version(client.get_model_version(version.name, version.version), uri)
+                mlflow_files.download(client, version.run_id, Path(scratch))
+                _verify(Path(scratch), registration)
+            version = _finish(client, version, registration)
+            _clear(client, version, there)
+        return _version(version, location)
 
 
 def set_alias(version: Version, alias: str, options: Options) -> None:
     """See Registry.set_alias."""
-    with locked(_lock_file(options)), _client(options) as (client, _):
+    with locked(lock_file(options)), connected(options) as (client, location):
+        _complete(client.get_model_version(version.name, version.version), location)
         before = client.get_registered_model(version.name).aliases.get(alias)
         if before is not None and str(before) != version.version:
             client.set_model_version_tag(version.name, version.version, f"previous.{alias}", str(before))
@@ -124,77 +106,102 @@ def set_alias(version: Version, alias: str, options: Options) -> None:
 
 def link(source: Version, compiled: Version, options: Options) -> None:
     """See Registry.link. A tag for each, so that of two writers neither overwrites the other's."""
-    with _client(options) as (client, _):
-        client.set_model_version_tag(source.name, source.version, f"{LINK}{compiled.ref}", compiled.digest)
+    # The reference is the value: as a part of the key it could be too long, and hold what no key may.
+    key = LINK + hashlib.sha256(compiled.ref.encode()).hexdigest()[:16]
+    with connected(options) as (client, _):
+        client.set_model_version_tag(source.name, source.version, key, compiled.ref)
 
 
-def _create(client: Any, registration: Registration, options: Options) -> Any:
+def _create(client: Any, registration: Registration, options: Options) -> None:
     """A version that is not complete, over a run that has no files yet."""
-    from mlflow.exceptions import MlflowException
-
-    experiment = client.get_experiment_by_name(registration.project)
-    if experiment:
-        experiment_id = experiment.experiment_id
-    else:
-        root = Path(options.artifact_root).resolve().as_uri() if options.artifact_root else None
-        experiment_id = client.create_experiment(registration.project, artifact_location=root)
-    run = client.create_run(experiment_id, run_name=registration.name, tags=dict(registration.tags))
-    try:
-        client.create_registered_model(registration.name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
+    experiment_id = _experiment(client, registration.project, options)
     own = {"kind": registration.kind, "content_digest": registration.digest, "complete": "false"}
-    return client.create_model_version(
+    tags = {**registration.tags, **own}
+    # A run that a killed upload left without a version is as good as a new one.
+    left = _unfinished_runs(client, experiment_id, registration.name, registration.digest)
+    run = left[0] if left else client.create_run(experiment_id, run_name=registration.name, tags=tags)
+    with _unless_it_exists():
+        client.create_registered_model(registration.name)
+    client.create_model_version(
         registration.name,
-        source=f"runs:/{run.info.run_id}/{LOGGED}",
+        source=f"runs:/{run.info.run_id}/{mlflow_files.LOGGED}",
         run_id=run.info.run_id,
-        tags={**registration.tags, **own},
+        tags=tags,
         description=registration.card,
     )
 
 
-def _upload(client: Any, run_id: str, registration: Registration) -> None:
-    client.log_artifacts(run_id, str(registration.model), DATA)
-    with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
-        for name, text in registration.extras.items():
-            write_text(Path(scratch) / name, text)
-        client.log_artifacts(run_id, scratch)
+def _experiment(client: Any, project: str, options: Options) -> str:
+    """The id of the experiment that has the project's name."""
+    if (experiment := client.get_experiment_by_name(project)) is None:
+        root = Path(options.artifact_root).resolve().as_uri() if options.artifact_root else None
+        with _unless_it_exists():
+            client.create_experiment(project, artifact_location=root)
+        experiment = client.get_experiment_by_name(project)
+    return str(experiment.experiment_id)
 
 
-def _download(client: Any, run_id: str, dest: Path, only: Sequence[str] = ()) -> None:
-    """Puts a run's files into `dest`, laid out as modelkiln.contents says."""
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=dest.parent) as scratch:
-        if only:
-            held = _held(client, run_id)
-            for name in only:
-                if _place(name) in held:
-                    client.download_artifacts(run_id, _place(name), scratch)
-        else:
-            client.download_artifacts(run_id, "", scratch)
-        for name in relative_files(Path(scratch)):
-            inside = name.removeprefix(f"{DATA}/") if name.startswith(f"{DATA}/") else None
-            if inside is None and name.startswith(f"{LOGGED}/"):
-                continue  # MLflow's own description
-            path = dest / (f"{MODEL}/{inside}" if inside else name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(Path(scratch) / name, path)
+@contextmanager
+def _unless_it_exists() -> Iterator[None]:
+    """For what another writer may have created a moment ago, or we, though the server's answer got lost."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
-def _place(name: str) -> str:
-    """Where a run has the file that modelkiln.contents calls `name`."""
-    return f"{DATA}/{name.removeprefix(f'{MODEL}/')}" if name.startswith(f"{MODEL}/") else name
+def _beside(registration: Registration) -> dict[str, str]:
+    """The texts that go beside the model's files."""
+    if registration.kind != COMPILED:
+        return dict(registration.extras)
+    described = mlflow_model.describe(artifact.read_manifest(registration.model))
+    return {**registration.extras, **{f"{mlflow_files.LOGGED}/{name}": text for name, text in described.items()}}
 
 
-def _held(client: Any, run_id: str) -> set[str]:
-    """The paths of a run's files."""
-    found: set[str] = set()
-    folders = [""]
-    while folders:
-        for entry in client.list_artifacts(run_id, folders.pop()):
-            folders += [entry.path] if entry.is_dir else []
-            found |= set() if entry.is_dir else {entry.path}
-    return found
+def _verify(folder: Path, registration: Registration) -> None:
+    """Raises ModelkilnError unless the folder, as fetched, is what was to be registered."""
+    contents.verify(folder, registration.kind, registration.digest)
+    for name, text in registration.extras.items():
+        if not (folder / name).exists() or (folder / name).read_bytes() != text.encode():
+            raise ModelkilnError(f"{folder}: {name} is not what was uploaded; run it again")
+
+
+def _finish(client: Any, version: Any, registration: Registration) -> Any:
+    """The version, complete, and with the lineage of the upload that completed it."""
+    name, number = version.name, version.version
+    now = client.get_model_version(name, number)
+    if _is_complete(now):  # by another machine, since we looked
+        return now
+    if now.description != registration.card:
+        client.update_model_version(name, number, registration.card)
+    for key, value in registration.tags.items():
+        if now.tags.get(key) != value:
+            client.set_model_version_tag(name, number, key, value)
+    client.set_terminated(version.run_id)
+    client.set_model_version_tag(name, number, "complete", "true")
+    return client.get_model_version(name, number)
+
+
+def _clear(client: Any, version: Any, there: Sequence[Any]) -> None:
+    """Deletes what lost answers and other machines left of the same digest, none of which any reader sees."""
+    from mlflow.exceptions import MlflowException
+
+    with suppress(MlflowException):  # a user who may not delete leaves it there
+        for found in there:
+            if str(found.version) != str(version.version) and not _is_complete(found):
+                client.delete_model_version(found.name, found.version)
+        experiment_id = client.get_run(version.run_id).info.experiment_id
+        for run in _unfinished_runs(client, experiment_id, version.name, version.tags["content_digest"]):
+            if run.info.run_id != version.run_id:
+                client.delete_run(run.info.run_id)
+
+
+def _unfinished_runs(client: Any, experiment_id: str, name: str, digest: str) -> list[Any]:
+    condition = f"attributes.status = 'RUNNING' and attributes.run_name = '{name}' and tags.content_digest = '{digest}'"
+    return list(client.search_runs([experiment_id], condition, order_by=["attributes.start_time"]))
 
 
 def _same(name: str, digest: str) -> str:
@@ -216,7 +223,15 @@ def _is_complete(found: Any) -> bool:
     return bool(found.tags.get("complete") == "true")
 
 
-def _version(found: Any, uri: str) -> Version:
+def _complete(found: Any, location: str) -> Version:
+    """The version, which has to be complete."""
+    version = _version(found, location)
+    if not _is_complete(found):
+        raise ModelkilnError(f"{version.ref} was never completed; register it again")
+    return version
+
+
+def _version(found: Any, location: str) -> Version:
     digest = found.tags.get("content_digest")
     if not digest or not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise ModelkilnError(
@@ -224,62 +239,12 @@ def _version(found: Any, uri: str) -> Version:
         )
     return Version(
         REGISTRY,
-        _public(uri),
+        location,
         found.name,
         str(found.version),
         digest,
         found.tags.get("kind", COMPILED),
         aliases=tuple(sorted(found.aliases)),
-        compiled=tuple(sorted(key.removeprefix(LINK) for key in found.tags if key.startswith(LINK))),
+        compiled=tuple(sorted(value for key, value in found.tags.items() if key.startswith(LINK))),
         tags=dict(found.tags),
     )
-
-
-def _uri(options: Options) -> str:
-    uri = options.tracking_uri or env.mlflow_tracking_uri() or EMBEDDED
-    if uri == EMBEDDED and not options.artifact_root and not Path("registry/mlflow.db").exists():
-        raise ModelkilnError(
-            "no MLflow registry: set MLFLOW_TRACKING_URI to your server, "
-            "or run this in a project's folder after `make repro`"
-        )
-    return uri
-
-
-def _public(uri: str) -> str:
-    """The address without a user and a password."""
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if parts.netloc else uri
-
-
-@contextmanager
-def _client(options: Options) -> Iterator[tuple[Any, str]]:
-    """MLflow's client and its address; what the user can fix comes out as a ModelkilnError."""
-    uri = _uri(options)
-    env.keep_libraries_quiet()
-    try:
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-    except ImportError as error:
-        raise ModelkilnError(f"registry 'mlflow' needs its extra: pip install 'modelkiln[mlflow]' ({error})") from error
-    for talkative in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
-        logging.getLogger(talkative).setLevel(logging.ERROR)
-    address = uri
-    try:
-        if uri.startswith(SQLITE):
-            # MLflow remembers what it opened by its address, which therefore may not depend on the working folder.
-            database = Path(uri.removeprefix(SQLITE)).resolve()
-            database.parent.mkdir(parents=True, exist_ok=True)
-            address = f"{SQLITE}{database}"
-        yield MlflowClient(tracking_uri=address, registry_uri=address), uri
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        message = one_line(error).replace(address, _public(uri))
-        raise ModelkilnError(f"MLflow at {_public(uri)}: {message}") from None  # the cause may quote the password
-
-
-def _lock_file(options: Options) -> Path:
-    """What the writers of one registry lock: beside its database, or, for a server, in the user's cache."""
-    uri = _uri(options)
-    if uri.startswith(SQLITE):
-        return Path(uri.removeprefix(SQLITE)).resolve().parent / ".lock"
-    return env.cache_folder() / "locks" / hashlib.sha256(uri.encode()).hexdigest()[:16]

@@ -1,0 +1,93 @@
+"""The files of a version as an MLflow run has them: model/data/… for the model's own, and what is beside it above."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from modelkiln import mlflow_model
+from modelkiln.contents import MODEL
+from modelkiln.errors import raise_all
+from modelkiln.files import relative_files, write_text
+from modelkiln.progress import track
+
+LOGGED = "model"  # the folder that MLflow takes for the model
+DATA = f"{LOGGED}/{mlflow_model.DATA}"  # and in it the model's files, beside what MLflow wants to know of them
+LEFT = ".artifact.uploading."  # how MLflow names a half-written file, which a killed copy leaves beside the others
+UNSAFE = "%?#"  # mean something else in the addresses that MLflow's client makes of names
+
+
+def check_names(model: Path) -> None:
+    """Raises ModelkilnError where MLflow would keep a file under another name than its own."""
+    mistakes = [
+        f"{name!r} has characters that MLflow can't keep in a name ({' '.join(UNSAFE)}); rename it"
+        for name in relative_files(model)
+        if set(UNSAFE) & set(name)
+    ]
+    raise_all(f"{model}: not registered", mistakes)
+
+
+def upload(client: Any, run_id: str, model: Path, beside: Mapping[str, str]) -> None:
+    """Puts the files of `model`, and beside them {path: text}, into a run; what it has is overwritten."""
+    names = relative_files(model)
+    for name in track(names, "files uploaded", len(names)):
+        client.log_artifact(run_id, str(model / name), str(PurePosixPath(DATA, name).parent))
+    with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
+        for name, text in beside.items():
+            write_text(Path(scratch) / name, text)
+        client.log_artifacts(run_id, scratch)
+    _clear(client, run_id)
+
+
+def download(client: Any, run_id: str, dest: Path, only: Sequence[str] = ()) -> None:
+    """Puts a run's files into `dest`, laid out as modelkiln.contents says."""
+    # Inside `dest`: on the same file system, and gone with it when we are killed.
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=dest) as scratch:
+        if only:
+            held = _held(client, run_id)
+            for name in only:
+                if _place(name) in held:
+                    _move(Path(client.download_artifacts(run_id, _place(name), scratch)), dest / name)
+            return
+        client.download_artifacts(run_id, "", scratch)
+        for name in relative_files(Path(scratch)):
+            inside = name.removeprefix(f"{DATA}/")
+            if inside != name:
+                _move(Path(scratch) / name, dest / MODEL / inside)
+            elif not name.startswith(f"{LOGGED}/"):  # there it is MLflow's description of the model
+                _move(Path(scratch) / name, dest / name)
+
+
+def _move(path: Path, dest: Path) -> None:
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(path, dest)
+
+
+def _clear(client: Any, run_id: str) -> None:
+    """Deletes what killed copies left in a folder of this machine, which MLflow lists nowhere, but loads models from."""
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    address = client.get_run(run_id).info.artifact_uri
+    if urlsplit(address).scheme in ("", "file"):
+        for path in Path(local_file_uri_to_path(address)).rglob(f"{LEFT}*"):
+            path.unlink()
+
+
+def _place(name: str) -> str:
+    """Where a run has the file that modelkiln.contents calls `name`."""
+    return f"{DATA}/{name.removeprefix(f'{MODEL}/')}" if name.startswith(f"{MODEL}/") else name
+
+
+def _held(client: Any, run_id: str) -> set[str]:
+    """The paths of a run's files."""
+    found: set[str] = set()
+    folders = [""]
+    while folders:
+        for entry in client.list_artifacts(run_id, folders.pop()):
+            folders += [entry.path] if entry.is_dir else []
+            found |= set() if entry.is_dir else {entry.path}
+    return found

@@ -1,0 +1,194 @@
+"""Files of any name, size and number; a disk that is full; a file that changes while it is uploaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from registries.mlflow_places import SMALL, Place, seen, the_only, trained
+
+from modelkiln import ModelkilnError, mlflow_files, registries
+from modelkiln.files import relative_files
+from modelkiln.registries import mlflow
+
+GIGABYTE = 1_000_000_000
+# Registers what a folder holds, fetches it, and prints the most memory that it took, in MB, before and after.
+MEASURED = """
+import json, resource, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from registries.mlflow_places import Place, trained
+from modelkiln import registries
+from modelkiln.registries import mlflow
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+options, name, model = json.loads(sys.argv[2])
+place = Place(mlflow.Options(*options), name, options[0], Path())
+mlflow.register(trained(place, Path(model) / "small", {"w": b"small"}), place.options)
+before = peak()
+version = mlflow.register(trained(place, Path(model) / "model"), place.options)
+registered = peak()
+registries.fetch_verified(version, Path(model) / "fetched", place.options)
+print(json.dumps([before, registered, peak()]))
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_names_and_sizes_of_all_kinds_come_back(place: Place, tmp_path: Path) -> None:
+    files = {
+        "empty.bin": b"",
+        "ein Ordner/größe-Ω-模型.json": "ß".encode(),
+        "ein Ordner/leer/ü": b"",
+        ".hidden": b"1",
+        "a+b&c=d,e;f@g!h'i(j).txt": b"2",
+        "x" * 200: b"3",
+        "1_Pooling/model": b"4",
+        "data/data/data": b"5",
+    }
+    wanted = trained(place, tmp_path / "model", files)
+    registries.fetch_verified(mlflow.register(wanted, place.options), tmp_path / "fetched", place.options)
+    assert {name: (tmp_path / "fetched" / "model" / name).read_bytes() for name in files} == files
+    the_only(place, wanted)
+
+
+@pytest.mark.parametrize("name", ["50%25.bin", "a#b.bin", "a?b.bin"])
+def test_name_that_a_server_can_not_keep_is_refused_before_anything_is_there(
+    name: str, place: Place, tmp_path: Path
+) -> None:
+    """MLflow's client puts names into addresses as they are."""
+    wanted = trained(place, tmp_path / "model", {name: b"1"})
+    with pytest.raises(ModelkilnError, match=r"characters that MLflow can't keep .*; rename"):
+        mlflow.register(wanted, place.options)
+    assert seen(place) == set()
+    assert place.numbers() == []
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(5000, marks=pytest.mark.heavy)])
+def test_many_files_come_back(count: int, embedded: Place, tmp_path: Path) -> None:
+    many_files(count, embedded, tmp_path)
+
+
+@pytest.mark.heavy
+def test_many_files_come_back_from_a_server(remote: Place, tmp_path: Path) -> None:
+    many_files(5000, remote, tmp_path)
+
+
+def many_files(count: int, place: Place, tmp_path: Path) -> None:
+    files = {f"{n % 17}/{n}.bin": str(n).encode() for n in range(count)}
+    began = time.monotonic()
+    wanted = trained(place, tmp_path / "model", files)
+    version = mlflow.register(wanted, place.options)
+    registered = time.monotonic()
+    registries.fetch_verified(version, tmp_path / "fetched", place.options)
+    fetched = time.monotonic()
+    assert len(relative_files(tmp_path / "fetched" / "model")) == count
+    print(f"{count} files: registered in {registered - began:.1f} s, fetched in {fetched - registered:.1f} s")
+
+
+@pytest.mark.heavy
+def test_gigabyte_needs_no_more_memory_than_a_few_bytes(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with (tmp_path / "model" / "weights.bin").open("wb") as file:
+        for _ in range(GIGABYTE // 10_000_000):
+            file.write(os.urandom(10_000_000))
+    arguments = json.dumps([astuple(place.options), place.name, str(tmp_path)])
+    command = [sys.executable, "-c", MEASURED, str(Path(__file__).parents[1]), arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1500, check=False)
+    assert done.returncode == 0, done.stderr
+    before, registered, fetched = json.loads(done.stdout)
+    print(f"peak RSS: {before:.0f} MB before, {registered:.0f} MB registered, {fetched:.0f} MB fetched")
+    assert fetched - before < 100
+    assert (tmp_path / "fetched" / "model" / "weights.bin").stat().st_size == GIGABYTE
+
+
+def test_file_that_changes_while_it_is_uploaded_is_never_complete(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = mlflow_files.upload
+
+    def late(client: Any, run_id: str, model: Path, beside: dict[str, str]) -> None:
+        (model / "tokenizer.json").write_text("changed")  # after its digest was taken
+        whole(client, run_id, model, beside)
+
+    wanted = trained(place, tmp_path / "model", SMALL)
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow_files, "upload", late)
+        with pytest.raises(ModelkilnError, match=r"tokenizer\.json was altered"):
+            mlflow.register(wanted, place.options)
+    assert seen(place) == set()
+    (tmp_path / "model" / "tokenizer.json").write_bytes(SMALL["tokenizer.json"])
+    mlflow.register(wanted, place.options)
+    the_only(place, wanted)
+
+
+def test_file_that_vanishes_while_it_is_uploaded_is_one_line(place: Place, tmp_path: Path) -> None:
+    wanted = trained(place, tmp_path / "model", SMALL)
+    (tmp_path / "model" / "tokenizer.json").unlink()
+    with pytest.raises(ModelkilnError, match=r"tokenizer\.json is missing") as raised:
+        mlflow.register(wanted, place.options)
+    assert "\n" not in str(raised.value)
+    assert seen(place) == set()
+
+
+def test_full_disk_while_fetching_leaves_nothing_and_says_so(place: Place, small_disk: Path, tmp_path: Path) -> None:
+    version = mlflow.register(trained(place, tmp_path / "model", {"w": os.urandom(4_000_000)}), place.options)
+    with pytest.raises(ModelkilnError, match=r"No space left on device.*make room") as raised:
+        registries.fetch_verified(version, small_disk / "cache" / "fetched", place.options)
+    assert "\n" not in str(raised.value)
+    assert not [path for path in small_disk.rglob("*") if path.is_file()]
+    registries.fetch_verified(version, tmp_path / "fetched", place.options)
+
+
+def test_full_disk_while_registering_is_completed_when_there_is_room(
+    embedded: Place, small_disk: Path, tmp_path: Path
+) -> None:
+    full = replace(embedded, options=replace(embedded.options, artifact_root=str(small_disk / "files")))
+    (small_disk / "filler").write_bytes(bytes(1_500_000))
+    wanted = trained(full, tmp_path / "model", {"w": os.urandom(1_000_000)})
+    with pytest.raises(ModelkilnError, match=r"No space left on device.*make room") as raised:
+        mlflow.register(wanted, full.options)
+    assert "\n" not in str(raised.value)
+    assert seen(full) == set()
+    (small_disk / "filler").unlink()
+    mlflow.register(wanted, full.options)
+    the_only(full, wanted)
+
+
+def fill(filler: Path) -> None:
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def test_full_disk_of_the_database_is_one_line(embedded: Place, small_disk: Path, tmp_path: Path) -> None:
+    shutil.copy("registry/mlflow.db", small_disk / "mlflow.db")
+    place = replace(embedded, options=replace(embedded.options, tracking_uri=f"sqlite:///{small_disk}/mlflow.db"))
+    filler = small_disk / "filler"
+    fill(filler)
+    wanted = trained(place, tmp_path / "model", SMALL)
+    with pytest.raises(ModelkilnError, match="make room") as raised:
+        mlflow.register(wanted, place.options)
+    assert "\n" not in str(raised.value)
+    filler.unlink()
+    mlflow.register(wanted, place.options)
+    the_only(replace(place, address=f"sqlite:///{small_disk}/mlflow.db"), wanted)
