@@ -69,7 +69,7 @@ def predict(predictor: Any, inputs: Sequence[str], params: dict[str, Any]) -> li
 def read(answers: Any, inputs: int) -> list[Keywords]:
     """Keywords from JSON: for each input a list of [keyword, score]; for a single one it may stand by itself."""
     try:
-        single = inputs == 1 and answers and isinstance(answers[0][0], str)
+        single = inputs == 1 and (not answers or (answers[0] and isinstance(answers[0][0], str)))
         found = [[(str(word), float(score)) for word, score in each] for each in ([answers] if single else answers)]
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise ModelkilnError(f"expected a list of [keyword, score] for each input: {error}") from error
