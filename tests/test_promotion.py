@@ -114,7 +114,8 @@ def test_commands_list_compare_promote_and_roll_back(
     assert [line.split()[0] for line in lines] == ["1", "2"]
     assert ("champion" in lines[0], "champion" in lines[1], second.digest[:12] in lines[1]) == (False, True, True)
     changed = run(capsys, "diff", "keywords/1", "keywords@champion").splitlines()
-    assert [line.split()[0] for line in changed] == ["digest", "toolchain.torch", "vectors:", "git_commit"]
+    names = [line.rsplit(": ", 1)[0] for line in changed]
+    assert names == ["digest", "toolchain.torch", "vectors: texts: min_cosine", "git_commit"]
     assert f"{first.digest} -> {second.digest}" in changed[0]
     assert "2.11 -> 2.12" in changed[1]
     assert "1 (at least 0.9999) -> 0.99995 (at least 0.9999)" in changed[2]

@@ -71,9 +71,8 @@ def diff(before: VersionRef, after: VersionRef) -> None:
     from modelkiln.registries import find_version
 
     found = differences(*(read_facts(*find_version(text)) for text in (before, after)))
-    width = max((len(name) for name, _, _ in found), default=0) + 2
     for name, old, new in found:
-        print(f"{name:{width}}{old} -> {new}")
+        print(f"{name}: {old} -> {new}")
     if not found:
         print("no difference")
 
