@@ -19,6 +19,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 from imports import ROOT
 from report.folders import Folders, build
+from s3_server import s3_process, s3_server  # noqa: F401 (fixtures)
 from tiny import build_tiny_model
 
 from modelkiln import ModelkilnError, backends, sources, toolchain
