@@ -19,7 +19,7 @@ WAITING_PARTS = 16
 GONE = {"404", "NoSuchKey", "NoSuchBucket", "NoSuchVersion"}
 
 
-class Unreachable(ModelkilnError):
+class Unreachable(ModelkilnError):  # noqa: N818
     """S3 refused or can't be reached, so nothing is known of the object; a later try may find it."""
 
 

@@ -1,4 +1,4 @@
-"""An S3 server on this machine: moto, in a process of its own, spoken to over HTTP; and a proxy before it that fails."""
+"""An S3 server on this machine: moto, in a process of its own, spoken to over HTTP."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from s3_server import SECRET, S3, free_port
+from s3_server import S3, SECRET, free_port
 
 from modelkiln import ModelkilnError, s3
 

@@ -12,6 +12,7 @@ from modelkiln.cli.artifacts import info, verdict, verify, where
 from modelkiln.cli.comparison import bench
 from modelkiln.cli.composition import compose
 from modelkiln.cli.extraction import extract
+from modelkiln.cli.migration import migrate
 from modelkiln.cli.proof import prove_gate
 from modelkiln.errors import ModelkilnError
 from modelkiln.progress import say
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (extract, bench, info, verify, verdict, prove_gate, compose, where):
+for command in (extract, bench, info, verify, verdict, prove_gate, compose, where, migrate):
     app.command()(command)
 
 
