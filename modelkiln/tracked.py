@@ -61,7 +61,7 @@ def fetch(file: Tracked, dest: Path) -> None:
         size = dest.stat().st_size
         if file.size is not None and size != file.size:
             raise ModelkilnError(f"{file.location} has {size} bytes, expected {file.size}; it was replaced")
-        if file.etag not in (_md5(dest), s3.etag(file.location)):
+        if file.etag != _md5(dest) and file.etag != s3.etag(file.location):
             raise ModelkilnError(f"{file.location} is not what was tracked, with hash {file.etag}; it was replaced")
     except ModelkilnError as error:
         raise type(error)(f"{file.listed_in}: {error}") from error

@@ -149,10 +149,7 @@ def test_download_cut_short_each_time_leaves_nothing(cutting: type[Cutting], tmp
     assert one_line_of("s3://bucket/key", tmp_path / "dest", s3.Unreachable)
 
 
-def test_object_that_goes_while_it_is_downloaded_leaves_what_was_there_before_gone(
-    s3_server: S3, tmp_path: Path
-) -> None:
-    """A file of an earlier try is not taken for the object."""
+def test_file_of_an_earlier_try_is_not_taken_for_the_object(s3_server: S3, tmp_path: Path) -> None:
     (tmp_path / "dest").write_bytes(b"old")
     one_line_of(f"s3://{s3_server.bucket}/none", tmp_path / "dest")
 
