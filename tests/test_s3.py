@@ -127,7 +127,7 @@ def test_server_that_is_down_is_one_line_and_soon(
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     started = time.monotonic()
     assert "Could not connect" in one_line_of("s3://a/b", tmp_path / "dest", s3.Unreachable)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
 
 
 def test_server_that_never_answers_is_one_line(
