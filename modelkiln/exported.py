@@ -30,6 +30,7 @@ from modelkiln.tracked import Tracked
 FILES = "model_files"
 DATA = "model_data"
 VERSIONS = "model_versions"
+ID = rf"{REGISTERED_NAME}-[0-9]+"  # of a version: its model's, and its number
 LINK = "is a symbolic link, which neptune-exporter never writes"
 
 
@@ -79,7 +80,7 @@ def versions(export: Path) -> list[Exported]:
     found = [
         Exported(export, folder.parents[1].name, folder.name)
         for folder in files_of(export).glob(f"*/{VERSIONS}/*")
-        if folder.is_dir() and re.fullmatch(rf"{REGISTERED_NAME}-[0-9]+", folder.name)
+        if folder.is_dir() and re.fullmatch(ID, folder.name)
     ]
     if not found:
         raise ModelkilnError(

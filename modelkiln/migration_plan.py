@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -96,7 +97,7 @@ def _links(there: Mapping[Key, Exported]) -> tuple[list[Link], list[str]]:
                 links.append((key, other))
     raise_all("what the versions are can't be told: mend or remove this", mistakes)
     if missing:
-        notes.append(f"{len(missing)} compiled versions are not there to be carried, as {missing[0]}")
+        notes.append(f"compiled versions that are not there are not carried ({len(missing)}: {missing[0]} …)")
     return links, notes
 
 
@@ -150,6 +151,8 @@ def _besides(export: Path) -> Iterator[str]:
     files = exported.files_of(export)
     if any((files.resolve().parent / name).is_dir() for name in ("data", "files")):
         yield "runs, with their metrics and files, are not carried"
+    if strange := [path for path in files.glob(f"*/{exported.VERSIONS}/*") if not re.fullmatch(exported.ID, path.name)]:
+        yield f"what no model version can be called is not carried ({len(strange)}: {strange[0].name} …)"
     if any(files.glob("*/models/*")):
         yield "files of the models themselves, which are of no version, are not carried"
     if (files.resolve().parent / exported.DATA).is_dir():

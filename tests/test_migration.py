@@ -206,6 +206,7 @@ def test_stage_is_carried_where_the_parquet_files_are(options: mlflow.Options, e
 
 def test_what_is_not_carried_is_named_once(export: Export, run: Run) -> None:
     (export.folder / "data").mkdir()
+    (export.version("KEYB-MINI")).mkdir()
     export.file("KEYB-MINI-9", "training/log.txt", "x")
     export.file("KEYB-MINI-10", "training/log.txt", "x")
     export.compiled("KEYB-MINI-10", "KEYB-COMP-7", "KEYB-COMP-8")
@@ -213,9 +214,10 @@ def test_what_is_not_carried_is_named_once(export: Export, run: Run) -> None:
     notes = [line for line in err.splitlines() if line.startswith("note: ")]
     assert code == 0
     assert notes == [
-        "note: 2 compiled versions are not there to be carried, as KEYB-COMP-7, compiled from KEYB-MINI-10",
+        "note: compiled versions that are not there are not carried (2: KEYB-COMP-7, compiled from KEYB-MINI-10 …)",
         "note: runs, with their metrics and files, are not carried",
-        "note: 2 files that are no part of a model are not carried, as KEYB-MINI-9: training/log.txt",
+        "note: what no model version can be called is not carried (1: KEYB-MINI …)",
+        "note: files that are no part of a model are not carried (2: KEYB-MINI-9: training/log.txt …)",
     ]
 
 

@@ -101,4 +101,4 @@ def _target(to: str) -> tuple[str, Any]:
 def _left(left: list[str]) -> list[str]:
     if not left:
         return []
-    return [f"{len(left)} files that are no part of a model are not carried, as {left[0]}"]
+    return [f"files that are no part of a model are not carried ({len(left)}: {left[0]} …)"]
