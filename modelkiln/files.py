@@ -56,7 +56,7 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelkilnError(f"{path}: can't read {what}: {error.strerror}") from error
-    except ValueError as error:  # no JSON, or no UTF-8
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         raise ModelkilnError(f"{path}: {what} is damaged: {error}") from error
 
 

@@ -11,6 +11,7 @@ Each file may be a Neptune File, with its bytes there, or an Artifact, which say
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -37,17 +38,21 @@ def places(attributes: Iterable[str], card: Mapping[str, Any], where: str) -> di
     Raises:
         ModelkilnError: a path leads out of the folder, or two lead to the same file on some system; says which.
     """
+    if not isinstance(card, Mapping):  # it comes from outside
+        raise ModelkilnError(f"{where}: {CARD} is no JSON object")
     artifacts = _path(card.get("model_artifact_attribute_path"), ARTIFACTS, where)
     golden = _golden(card.get("model_test_files"), where)
+    own = {CARD: CARD_FILE, **golden}  # these count first: the card may say that the artifacts are all of `model`
     found: dict[str, str] = {}
-    for attribute in sorted(attributes):
-        if attribute.startswith(f"{artifacts}/"):  # with the slash: model_artifacts_old/x is no part of it
+    for attribute in sorted(set(attributes)):
+        if attribute in own:
+            found[attribute] = own[attribute]
+        elif attribute == COMPILED_VERSIONS or attribute.startswith(f"{OWN}/"):
+            continue
+        elif attribute.startswith(f"{artifacts}/"):  # with the slash: model_artifacts_old/x is no part of it
             found[attribute] = f"{MODEL}/{attribute.removeprefix(f'{artifacts}/')}"
-        elif attribute in golden:
-            found[attribute] = golden[attribute]
-        elif attribute == CARD:
-            found[attribute] = CARD_FILE
     mistakes = [f"{attribute!r} leads out of the folder" for attribute, path in found.items() if not is_inside(path)]
+    mistakes += [f"{attribute!r} is no path of a file" for attribute, path in found.items() if "" in path.split("/")]
     mistakes += _collisions(found)
     raise_all(f"{where}: refused", mistakes)
     return found
@@ -55,16 +60,18 @@ def places(attributes: Iterable[str], card: Mapping[str, Any], where: str) -> di
 
 def _golden(test_files: Any, where: str) -> dict[str, str]:
     """{attribute: path} of the golden samples; the card may give a folder, a list, or a path for each name."""
-    named = dict(zip(GOLDEN, GOLDEN_FILES, strict=True))
     if isinstance(test_files, Mapping):
         paths = {name: _path(test_files.get(name), f"{TEST_FILES}/{name}", where) for name in GOLDEN}
     elif isinstance(test_files, list):
-        listed = {_path(path, "", where).rsplit("/", 1)[-1].partition(".")[0]: str(path) for path in test_files}
-        paths = {name: listed.get(name, f"{TEST_FILES}/{name}") for name in GOLDEN}
+        listed = [_path(path, f"{TEST_FILES}/{GOLDEN[0]}", where) for path in test_files]
+        named = {path.rsplit("/", 1)[-1].partition(".")[0]: path for path in listed}
+        paths = {name: named.get(name, f"{TEST_FILES}/{name}") for name in GOLDEN}
     else:
         folder = _path(test_files, TEST_FILES, where)
         paths = {name: f"{folder}/{name}" for name in GOLDEN}
-    return {paths[name].strip("/"): named[name] for name in GOLDEN}
+    if len(set(paths.values())) < len(GOLDEN):
+        raise ModelkilnError(f"{where}: the card names one attribute for two of {', '.join(GOLDEN)}")
+    return {paths[name]: path for name, path in zip(GOLDEN, GOLDEN_FILES, strict=True)}
 
 
 def _path(value: Any, default: str, where: str) -> str:
@@ -82,10 +89,15 @@ def _collisions(found: Mapping[str, str]) -> list[str]:
     mistakes = []
     first: dict[str, str] = {}
     for attribute, path in found.items():
-        other = first.setdefault(path.casefold(), attribute)
+        other = first.setdefault(_folded(path), attribute)
         if other != attribute:
-            mistakes.append(f"{other!r} and {attribute!r} are one file where case makes no difference")
+            mistakes.append(f"{other!r} and {attribute!r} are one file where case or accents make no difference")
     for path, attribute in first.items():
         parents = ["/".join(path.split("/")[:depth]) for depth in range(1, path.count("/") + 1)]
         mistakes += [f"{first[each]!r} is a file, and {attribute!r} lies in it" for each in parents if each in first]
     return mistakes
+
+
+def _folded(path: str) -> str:
+    """The same for names that are one to some file system, which may hold an accent as a character of its own."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())

@@ -21,6 +21,7 @@ from imports import ROOT
 from registries.mlflow_places import Place
 from registries.mlflow_server import Server, server
 from report.folders import Folders, build
+from s3_server import s3_process, s3_server  # noqa: F401 (fixtures)
 from tiny import build_tiny_model
 
 from modelkiln import ModelkilnError, backends, sources, toolchain
