@@ -11,17 +11,20 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+from clone import Clone, make_clone
 from imports import ROOT
 from report.folders import Folders, build
 from tiny import build_tiny_model
 
-from modelkiln import ModelkilnError, backends, sources, toolchain
+from modelkiln import ModelkilnError, backends, compiler, sources, toolchain
 from modelkiln.backends import aotinductor, openvino
 from modelkiln.compiler import compile_artifact
 from modelkiln.files import staged_folder, to_json, write_text
@@ -58,6 +61,18 @@ def compile_for(
     return dest
 
 
+def compile_here(*arguments: Any, **options: Any) -> Path:
+    """compile_for, with the worker's own main() in this process, which has torch already: a start takes seconds."""
+    from modelkiln import worker
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, worker.main(command[-1:]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "subprocess", SimpleNamespace(run=run))
+        return compile_for(*arguments, **options)
+
+
 def skip_where_absent(backend: str, precision: str = "fp32") -> None:
     """Skips the test, with the reason, where this machine lacks what the backend needs for that precision."""
     libraries = backends.load(backend).LIBRARIES
@@ -78,48 +93,65 @@ def compile_generic(source: Path, dest: Path, max_length: int, max_batch: int = 
     return compile_for("generic", source, dest, max_length, max_batch)
 
 
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Gives the folder of that name, made by the first test that asks for it, for all of pytest's processes."""
+    own = tmp_path_factory.getbasetemp()
+    place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made-once"
+    place.mkdir(exist_ok=True)
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        with FileLock(place / f"{name}.lock"):
+            if not (place / f"{name}.done").exists():
+                shutil.rmtree(place / name, ignore_errors=True)
+                make(place / name)
+                (place / f"{name}.done").touch()
+        return place / name
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny_model(made_once: MadeOnce) -> Path:
     """A BERT of 2 layers and 32 dimensions with random weights, in sentence-transformers' layout."""
-    return build_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+    return made_once("tiny-model", build_tiny_model)
 
 
 @pytest.fixture(scope="session")
-def tiny_source(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_source(tiny_model: Path, made_once: MadeOnce) -> Path:
     """The tiny model as the download stage leaves it."""
-    return fetch_local(tiny_model, tmp_path_factory.mktemp("tiny-source") / "source", "tiny")
+    return made_once("tiny-source", lambda folder: fetch_local(tiny_model, folder, "tiny"))
 
 
 @pytest.fixture(scope="session")
-def tiny_artifact(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_artifact(tiny_artifact_for: Callable[[str, str], Path]) -> Path:
     """The tiny model, compiled for `generic`. Tests that alter it copy it first."""
-    return compile_generic(tiny_source, tmp_path_factory.mktemp("tiny-artifact") / "compiled", 48)
+    return tiny_artifact_for("generic", "fp32")
 
 
 @pytest.fixture(scope="session")
-def tiny_artifact_for(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+def tiny_artifact_for(tiny_source: Path, made_once: MadeOnce) -> Callable[[str, str], Path]:
     """Gives the tiny model, compiled for a backend in a precision, once; skips where this machine can't."""
 
     @functools.cache
     def compiled(backend: str, precision: str) -> Path:
         skip_where_absent(backend, precision)
-        dest = tmp_path_factory.mktemp(f"{backend}-{precision}") / "compiled"
-        return compile_for(backend, tiny_source, dest, 48, precision=precision)
+        # What the other backends write depends on what the process has compiled before.
+        compile_ = compile_here if backend in ("generic", "onnxruntime") else compile_for
+        return made_once(
+            f"tiny-{backend}-{precision}", lambda folder: compile_(backend, tiny_source, folder, 48, precision=precision)
+        )
 
     return compiled
 
 
-@pytest.fixture(scope="session", params=EXACT, ids="-".join)
-def each_tiny_artifact(request: pytest.FixtureRequest, tiny_artifact_for: Callable[[str, str], Path]) -> Path:
-    """The tiny model, compiled for each backend in turn, in fp32."""
-    return tiny_artifact_for(*request.param)
-
-
 @pytest.fixture(scope="session")
-def table_artifact(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def table_artifact(tiny_source: Path, made_once: MadeOnce) -> Path:
     """The tiny model, compiled for `onnxruntime`, with a compiled vocabulary."""
-    dest = tmp_path_factory.mktemp("table-artifact") / "compiled"
-    return compile_for("onnxruntime", tiny_source, dest, 48, 64, "word")
+    return made_once("tiny-table", lambda folder: compile_here("onnxruntime", tiny_source, folder, 48, 64, "word"))
 
 
 @pytest.fixture(scope="session")
@@ -131,22 +163,34 @@ def real_model() -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_source(real_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real_source(real_model: Path, made_once: MadeOnce) -> Path:
     """The real model as the download stage leaves it."""
-    return fetch_local(real_model, tmp_path_factory.mktemp("real-source") / "source", "all-MiniLM-L6-v2")
+    return made_once("real-source", lambda folder: fetch_local(real_model, folder, "all-MiniLM-L6-v2"))
 
 
 @pytest.fixture(scope="session")
-def real_artifact(real_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real_artifact(real_source: Path, made_once: MadeOnce) -> Path:
     """The real model, compiled for `generic`."""
-    return compile_generic(real_source, tmp_path_factory.mktemp("real-artifact") / "compiled", 256, 32)
+    return made_once("real-generic", lambda folder: compile_here("generic", real_source, folder, 256, 32))
 
 
 @pytest.fixture(scope="session")
-def real_onnx_artifact(real_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real_onnx_artifact(real_source: Path, made_once: MadeOnce) -> Path:
     """The real model, compiled for `onnxruntime`, with a compiled vocabulary: as `make repro` compiles it."""
-    dest = tmp_path_factory.mktemp("real-onnx") / "compiled"
-    return compile_for("onnxruntime", real_source, dest, 256, 512, "word")
+    return made_once("real-table", lambda folder: compile_here("onnxruntime", real_source, folder, 256, 512, "word"))
+
+
+@pytest.fixture
+def clone(tiny_model: Path, made_once: MadeOnce, tmp_path: Path) -> Clone:
+    """A copy of a clone in which the pipeline has run once, for `tiny_model`; first-run.json has the stages."""
+
+    def make(folder: Path) -> None:
+        made = make_clone(folder, tiny_model)
+        write_text(folder / "first-run.json", to_json(made.repro()))
+        made.run("git", "add", ".")
+        made.run("git", "commit", "-qm", "the first run")
+
+    return Clone(Path(shutil.copytree(made_once("clone", make), tmp_path / "project", symlinks=True)))
 
 
 @pytest.fixture
