@@ -9,16 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkiln.golden import SHIPPED
 from modelkiln.verdict import read_verdict
-
-
-@pytest.fixture(scope="module")
-def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A few of the golden samples."""
-    path = tmp_path_factory.mktemp("golden") / "golden.jsonl"
-    path.write_text("".join(SHIPPED.read_text("utf-8").splitlines(keepends=True)[::6]), "utf-8")
-    return path
 
 
 def by_hand(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -28,14 +28,6 @@ from modelkiln.verdict import EVIDENCE_FILES, Check, Verdict, read_verdict
 PARAMS = Validate(STRICT, golden="", corpus="", profile_rounds=1)
 
 
-@pytest.fixture(scope="module")
-def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A few of the golden samples: the tiny model's checks are about the gate, not about the texts."""
-    path = tmp_path_factory.mktemp("golden") / "golden.jsonl"
-    path.write_text("".join(SHIPPED.read_text("utf-8").splitlines(keepends=True)[::6]), "utf-8")
-    return path
-
-
 def judge(artifact: Path, source: Path, reports: Path, golden: Path) -> Verdict:
     return validate(artifact, source, reports, replace(PARAMS, golden=str(golden), corpus=str(golden)))
 
