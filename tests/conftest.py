@@ -8,10 +8,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,78 +18,21 @@ from filelock import FileLock
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 from clone import Clone, make_clone
-from imports import ROOT
+from compiling import compile_for, compile_here, fetch_local, skip_where_absent
 from report.folders import Folders, build
 from tiny import build_tiny_model
 
-from modelkiln import ModelkilnError, backends, compiler, sources, toolchain
-from modelkiln.backends import aotinductor, openvino
-from modelkiln.compiler import compile_artifact
-from modelkiln.files import staged_folder, to_json, write_text
+from modelkiln.files import to_json, write_text
 from modelkiln.golden import SHIPPED
-from modelkiln.params import Compile, Download, Envelope
+from modelkiln.registries import mlflow
+
+# Whole files are handed out in this order, the longest first: the last ones to run should be short.
+FIRST = ["test_pipeline", "test_encoder", "test_extractor", "test_validation", "test_interruptions", "test_prove"]
 
 
-def fetch_local(folder: Path, dest: Path, name: str) -> Path:
-    """What the download stage does, from a folder."""
-    download = Download(name, "base", "local", {"local": {"path": str(folder)}})
-    with staged_folder(dest) as partial:
-        write_text(partial / sources.REVISION, to_json(asdict(sources.fetch(download, partial))))
-    return dest
-
-
-# Every backend in every precision that it has; what loses something stands apart.
-EXACT = [("aotinductor", "fp32"), ("generic", "fp32"), ("onnxruntime", "fp32"), ("openvino", "fp32")]
-LOSSY = [("onnxruntime", "int8"), ("openvino", "int8"), ("openvino", "bf16")]
-
-
-def compile_for(
-    backend: str,
-    source: Path,
-    dest: Path,
-    max_length: int,
-    max_batch: int = 8,
-    vocabulary: str | None = None,
-    words: Path | None = None,
-    precision: str = "fp32",
-) -> Path:
-    """What the compile stage does."""
-    encoders = {"document": Envelope(max_length), "word": Envelope(max_length)}
-    params = Compile("keywords", encoders, backend, precision, max_batch, vocabulary, str(words) if words else None)
-    compile_artifact(source, dest, params, toolchain.read([backend, "keywords"], ROOT / "toolchain.yaml"))
-    return dest
-
-
-def compile_here(*arguments: Any, **options: Any) -> Path:
-    """compile_for, with the worker's own main() in this process, which has torch already: a start takes seconds."""
-    from modelkiln import worker
-
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, worker.main(command[-1:]))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiler, "subprocess", SimpleNamespace(run=run))
-        return compile_for(*arguments, **options)
-
-
-def skip_where_absent(backend: str, precision: str = "fp32") -> None:
-    """Skips the test, with the reason, where this machine lacks what the backend needs for that precision."""
-    libraries = backends.load(backend).LIBRARIES
-    absent = sorted(set(libraries) - set(toolchain.installed(libraries)))
-    if absent:
-        pytest.skip(f"{backend} needs {', '.join(absent)}")
-    try:
-        if backend == "aotinductor":
-            aotinductor.find_compiler()
-        if backend == "openvino":
-            openvino.find_core(precision)
-    except ModelkilnError as error:
-        pytest.skip(str(error))
-
-
-def compile_generic(source: Path, dest: Path, max_length: int, max_batch: int = 8) -> Path:
-    """What the compile stage does, with the backend `generic`."""
-    return compile_for("generic", source, dest, max_length, max_batch)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """See FIRST; within a file, and behind those, the order stays."""
+    items.sort(key=lambda item: (*FIRST, item.path.stem).index(item.path.stem))
 
 
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
@@ -143,7 +84,8 @@ def tiny_artifact_for(tiny_source: Path, made_once: MadeOnce) -> Callable[[str, 
         # What the other backends write depends on what the process has compiled before.
         compile_ = compile_here if backend in ("generic", "onnxruntime") else compile_for
         return made_once(
-            f"tiny-{backend}-{precision}", lambda folder: compile_(backend, tiny_source, folder, 48, precision=precision)
+            f"tiny-{backend}-{precision}",
+            lambda folder: compile_(backend, tiny_source, folder, 48, precision=precision),
         )
 
     return compiled
@@ -192,6 +134,17 @@ def real_onnx_artifact(real_source: Path, made_once: MadeOnce) -> Path:
             compile_here("onnxruntime", real_source, folder, 256, 512, "word")
 
     return made_once("real-table", make)
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(made_once: MadeOnce) -> Path:
+    """A migrated database, empty: MLflow's migrations take seconds."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        mlflow.find("nothing", "0" * 64, mlflow.Options(f"sqlite:///{folder}/mlflow.db"))
+
+    return made_once("mlflow", make) / "mlflow.db"
 
 
 @pytest.fixture(scope="session")

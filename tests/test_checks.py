@@ -1,4 +1,4 @@
-"""The suite by hand: it runs on any artifact, and takes no part of itself, and no silence, for consent."""
+"""The suite by hand takes no part of itself, and no silence, for consent; test_validation has a run that passes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,6 @@ def by_hand(*arguments: object) -> subprocess.CompletedProcess[str]:
         *map(str, arguments),
     ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_suite_runs_by_hand_on_any_artifact(tiny_artifact: Path, tiny_source: Path, golden: Path) -> None:
-    done = by_hand("--artifact", tiny_artifact, "--source", tiny_source, "--golden", golden, "-q")
-    assert done.returncode == 0, done.stdout
-    assert re.search(r"\d\d passed, \d+ skipped", done.stdout)
 
 
 def test_collecting_nothing_is_a_negative_verdict(tiny_artifact: Path, tiny_source: Path, tmp_path: Path) -> None:

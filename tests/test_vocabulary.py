@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import compile_for
+from compiling import compile_for
 from tokenizers import ByteLevelBPETokenizer, SentencePieceBPETokenizer
 
 import modelkiln

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from conftest import compile_for, compile_here, skip_where_absent
+from compiling import compile_for, compile_here, skip_where_absent
 
 from modelkiln import ModelkilnError
 from modelkiln.artifact import read_manifest

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from conftest import compile_for, compile_here, skip_where_absent
+from compiling import compile_for, compile_here, skip_where_absent
 from imports import ROOT
 
 import modelkiln

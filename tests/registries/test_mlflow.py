@@ -16,22 +16,14 @@ from modelkiln.artifact import read_manifest
 from modelkiln.registries import Ref, Registration, mlflow, parse_ref
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database: MLflow's migrations take seconds."""
-    folder = tmp_path_factory.mktemp("template")
-    mlflow.find("nothing", "0" * 64, mlflow.Options(f"sqlite:///{folder}/mlflow.db"))
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def options(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.Options:
+def options(mlflow_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.Options:
     """An empty embedded registry in a project's folder, which is the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MODELKILN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "registry").mkdir()
-    shutil.copy(template, tmp_path / "registry" / "mlflow.db")
+    shutil.copy(mlflow_database, tmp_path / "registry" / "mlflow.db")
     return mlflow.Options(mlflow.EMBEDDED, "registry/files")
 
 
