@@ -46,7 +46,7 @@ def verdict(tiny_artifact: Path) -> Verdict:
     return Verdict(True, read_manifest(tiny_artifact).digest, checks=[check])
 
 
-def test_receipt_is_the_same_again(project: Path, tiny_artifact: Path, verdict: Verdict) -> None:
+def test_receipt_is_the_same_again(project: Path, registry: Path, tiny_artifact: Path, verdict: Verdict) -> None:
     first = registration.upload(tiny_artifact, verdict, GOLDEN, PARAMS)
     assert first == registration.upload(tiny_artifact, verdict, GOLDEN, PARAMS)
     assert first == {
@@ -61,9 +61,7 @@ def test_receipt_is_the_same_again(project: Path, tiny_artifact: Path, verdict: 
     assert not registration.is_registered({**first, "digest": "0" * 64}, PARAMS)
 
 
-def test_version_holds_lineage_card_and_golden_samples(
-    project: Path, registry: Path, tiny_artifact: Path, verdict: Verdict
-) -> None:
+def test_version_holds_lineage_card_and_golden_samples(project: Path, tiny_artifact: Path, verdict: Verdict) -> None:
     registration.upload(tiny_artifact, verdict, GOLDEN, PARAMS)
     from mlflow import MlflowClient
 
