@@ -68,7 +68,7 @@ def _move(path: Path, dest: Path) -> None:
 
 
 def _clear(client: Any, run_id: str) -> None:
-    """Deletes what killed copies left in a folder of this machine, which MLflow lists nowhere, but loads models from."""
+    """Deletes what killed copies left in a folder of this machine: MLflow lists it nowhere, but loads it as a part."""
     from mlflow.utils.file_utils import local_file_uri_to_path
 
     address = client.get_run(run_id).info.artifact_uri

@@ -8,122 +8,96 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from imports import ROOT
+from clone import Clone, make_clone
+from compiling import compile_for, compile_here, fetch_local, skip_where_absent
 from registries.mlflow_places import Place
 from registries.mlflow_server import Server, server
 from report.folders import Folders, build
 from s3_server import s3_process, s3_server  # noqa: F401 (fixtures)
 from tiny import build_tiny_model
 
-from modelkiln import ModelkilnError, backends, sources, toolchain
-from modelkiln.backends import aotinductor, openvino
-from modelkiln.compiler import compile_artifact
-from modelkiln.files import staged_folder, to_json, write_text
-from modelkiln.params import Compile, Download, Envelope
+from modelkiln.files import to_json, write_text
+from modelkiln.golden import SHIPPED
 from modelkiln.registries import mlflow
 
-
-def fetch_local(folder: Path, dest: Path, name: str) -> Path:
-    """What the download stage does, from a folder."""
-    download = Download(name, "base", "local", {"local": {"path": str(folder)}})
-    with staged_folder(dest) as partial:
-        write_text(partial / sources.REVISION, to_json(asdict(sources.fetch(download, partial))))
-    return dest
+# Whole files are handed out in this order, the longest first: the last ones to run should be short.
+FIRST = ["test_pipeline", "test_encoder", "test_extractor", "test_validation", "test_interruptions", "test_prove"]
 
 
-# Every backend in every precision that it has; what loses something stands apart.
-EXACT = [("aotinductor", "fp32"), ("generic", "fp32"), ("onnxruntime", "fp32"), ("openvino", "fp32")]
-LOSSY = [("onnxruntime", "int8"), ("openvino", "int8"), ("openvino", "bf16")]
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """See FIRST; within a file, and behind those, the order stays."""
+    items.sort(key=lambda item: (*FIRST, item.path.stem).index(item.path.stem))
 
 
-def compile_for(
-    backend: str,
-    source: Path,
-    dest: Path,
-    max_length: int,
-    max_batch: int = 8,
-    vocabulary: str | None = None,
-    words: Path | None = None,
-    precision: str = "fp32",
-) -> Path:
-    """What the compile stage does."""
-    encoders = {"document": Envelope(max_length), "word": Envelope(max_length)}
-    params = Compile("keywords", encoders, backend, precision, max_batch, vocabulary, str(words) if words else None)
-    compile_artifact(source, dest, params, toolchain.read([backend, "keywords"], ROOT / "toolchain.yaml"))
-    return dest
-
-
-def skip_where_absent(backend: str, precision: str = "fp32") -> None:
-    """Skips the test, with the reason, where this machine lacks what the backend needs for that precision."""
-    libraries = backends.load(backend).LIBRARIES
-    absent = sorted(set(libraries) - set(toolchain.installed(libraries)))
-    if absent:
-        pytest.skip(f"{backend} needs {', '.join(absent)}")
-    try:
-        if backend == "aotinductor":
-            aotinductor.find_compiler()
-        if backend == "openvino":
-            openvino.find_core(precision)
-    except ModelkilnError as error:
-        pytest.skip(str(error))
-
-
-def compile_generic(source: Path, dest: Path, max_length: int, max_batch: int = 8) -> Path:
-    """What the compile stage does, with the backend `generic`."""
-    return compile_for("generic", source, dest, max_length, max_batch)
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Gives the folder of that name, made by the first test that asks for it, for all of pytest's processes."""
+    own = tmp_path_factory.getbasetemp()
+    place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made-once"
+    place.mkdir(exist_ok=True)
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        with FileLock(place / f"{name}.lock"):
+            if not (place / f"{name}.done").exists():
+                shutil.rmtree(place / name, ignore_errors=True)
+                make(place / name)
+                (place / f"{name}.done").touch()
+        return place / name
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny_model(made_once: MadeOnce) -> Path:
     """A BERT of 2 layers and 32 dimensions with random weights, in sentence-transformers' layout."""
-    return build_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+    return made_once("tiny-model", build_tiny_model)
 
 
 @pytest.fixture(scope="session")
-def tiny_source(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_source(tiny_model: Path, made_once: MadeOnce) -> Path:
     """The tiny model as the download stage leaves it."""
-    return fetch_local(tiny_model, tmp_path_factory.mktemp("tiny-source") / "source", "tiny")
+    return made_once("tiny-source", lambda folder: fetch_local(tiny_model, folder, "tiny"))
 
 
 @pytest.fixture(scope="session")
-def tiny_artifact(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_artifact(tiny_artifact_for: Callable[[str, str], Path]) -> Path:
     """The tiny model, compiled for `generic`. Tests that alter it copy it first."""
-    return compile_generic(tiny_source, tmp_path_factory.mktemp("tiny-artifact") / "compiled", 48)
+    return tiny_artifact_for("generic", "fp32")
 
 
 @pytest.fixture(scope="session")
-def tiny_artifact_for(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+def tiny_artifact_for(tiny_source: Path, made_once: MadeOnce) -> Callable[[str, str], Path]:
     """Gives the tiny model, compiled for a backend in a precision, once; skips where this machine can't."""
 
     @functools.cache
     def compiled(backend: str, precision: str) -> Path:
         skip_where_absent(backend, precision)
-        dest = tmp_path_factory.mktemp(f"{backend}-{precision}") / "compiled"
-        return compile_for(backend, tiny_source, dest, 48, precision=precision)
+        # What the other backends write depends on what the process has compiled before.
+        compile_ = compile_here if backend == "onnxruntime" else compile_for
+        return made_once(
+            f"tiny-{backend}-{precision}",
+            lambda folder: compile_(backend, tiny_source, folder, 48, precision=precision),
+        )
 
     return compiled
 
 
-@pytest.fixture(scope="session", params=EXACT, ids="-".join)
-def each_tiny_artifact(request: pytest.FixtureRequest, tiny_artifact_for: Callable[[str, str], Path]) -> Path:
-    """The tiny model, compiled for each backend in turn, in fp32."""
-    return tiny_artifact_for(*request.param)
-
-
 @pytest.fixture(scope="session")
-def table_artifact(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def table_artifact(tiny_source: Path, made_once: MadeOnce) -> Path:
     """The tiny model, compiled for `onnxruntime`, with a compiled vocabulary."""
-    dest = tmp_path_factory.mktemp("table-artifact") / "compiled"
-    return compile_for("onnxruntime", tiny_source, dest, 48, 64, "word")
+    return made_once("tiny-table", lambda folder: compile_here("onnxruntime", tiny_source, folder, 48, 64, "word"))
 
 
 @pytest.fixture(scope="session")
@@ -135,49 +109,84 @@ def real_model() -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_source(real_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real_source(real_model: Path, made_once: MadeOnce) -> Path:
     """The real model as the download stage leaves it."""
-    return fetch_local(real_model, tmp_path_factory.mktemp("real-source") / "source", "all-MiniLM-L6-v2")
+    return made_once("real-source", lambda folder: fetch_local(real_model, folder, "all-MiniLM-L6-v2"))
 
 
 @pytest.fixture(scope="session")
-def real_artifact(real_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real_artifact(real_source: Path, made_once: MadeOnce) -> Path:
     """The real model, compiled for `generic`."""
-    return compile_generic(real_source, tmp_path_factory.mktemp("real-artifact") / "compiled", 256, 32)
+    return made_once("real-generic", lambda folder: compile_here("generic", real_source, folder, 256, 32))
 
 
 @pytest.fixture(scope="session")
-def real_onnx_artifact(real_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real model, compiled for `onnxruntime`, with a compiled vocabulary: as `make repro` compiles it."""
-    dest = tmp_path_factory.mktemp("real-onnx") / "compiled"
-    return compile_for("onnxruntime", real_source, dest, 256, 512, "word")
+def real_onnx_artifact(real_source: Path, made_once: MadeOnce) -> Path:
+    """The real model, compiled for `onnxruntime`, with a compiled vocabulary of the words in the golden samples.
+
+    `make repro` compiles it so, with all the words that its tokenizer has, which takes a minute.
+    """
+    from modelkiln import worker
+
+    texts = SHIPPED.read_text("utf-8").lower()
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            all_words = worker.whole_words
+            patch.setattr(worker, "whole_words", lambda tokens: [word for word in all_words(tokens) if word in texts])
+            compile_here("onnxruntime", real_source, folder, 256, 512, "word")
+
+    return made_once("real-table", make)
 
 
 @pytest.fixture(scope="session")
-def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database, to be copied: MLflow's migrations take seconds."""
-    folder = tmp_path_factory.mktemp("mlflow-template")
-    mlflow.find("nothing", "0" * 64, mlflow.Options(f"sqlite:///{folder}/mlflow.db"))
-    return folder / "mlflow.db"
+def mlflow_database(made_once: MadeOnce) -> Path:
+    """A migrated database, empty: MLflow's migrations take seconds."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        mlflow.find("nothing", "0" * 64, mlflow.Options(f"sqlite:///{folder}/mlflow.db"))
+
+    return made_once("mlflow", make) / "mlflow.db"
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(mlflow_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def golden(made_once: MadeOnce) -> Path:
+    """A few of the golden samples: the tiny model's checks are about the gate, not about the texts."""
+    few = "".join(SHIPPED.read_text("utf-8").splitlines(keepends=True)[::6])
+    return made_once("golden", lambda folder: write_text(folder / "golden.jsonl", few)) / "golden.jsonl"
+
+
+@pytest.fixture
+def clone(tiny_model: Path, made_once: MadeOnce, tmp_path: Path) -> Clone:
+    """A copy of a clone in which the pipeline has run once, for `tiny_model`; first-run.json has the stages."""
+
+    def make(folder: Path) -> None:
+        made = make_clone(folder, tiny_model)
+        write_text(folder / "first-run.json", to_json(made.repro()))
+        made.run("git", "add", ".")
+        made.run("git", "commit", "-qm", "the first run")
+
+    return Clone(Path(shutil.copytree(made_once("clone", make), tmp_path / "project", symlinks=True)))
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(mlflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real `mlflow server`, for all tests of this session."""
     folder = tmp_path_factory.mktemp("mlflow-server")
-    shutil.copy(mlflow_template, folder / "mlflow.db")
+    shutil.copy(mlflow_database, folder / "mlflow.db")
     with server(folder) as running:
         yield running
 
 
 @pytest.fixture
-def embedded(mlflow_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def embedded(mlflow_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """An empty embedded registry in a project's folder, which is the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MODELKILN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "registry").mkdir()
-    shutil.copy(mlflow_template, tmp_path / "registry" / "mlflow.db")
+    shutil.copy(mlflow_database, tmp_path / "registry" / "mlflow.db")
     options = mlflow.Options("sqlite:///registry/mlflow.db", "registry/files")
     return Place(options, "keywords", f"sqlite:///{tmp_path}/registry/mlflow.db", tmp_path / "registry" / "files")
 

@@ -48,7 +48,7 @@ def test_manifest_says_what_it_is(tiny_artifact: Path) -> None:
 
 
 def test_two_compiles_give_the_same_bytes(tiny_artifact: Path, tiny_source: Path, tmp_path: Path) -> None:
-    from conftest import compile_generic
+    from compiling import compile_generic
 
     again = compile_generic(tiny_source, tmp_path / "again", 48)
     assert read_manifest(again).digest == read_manifest(tiny_artifact).digest

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import EXACT, LOSSY
+from compiling import EXACT, LOSSY
 
 import modelkiln
 from modelkiln import backends, layouts

@@ -34,12 +34,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def registry(project: Path, mlflow_database: Path) -> Path:
+    """An empty one, in the project, as the first upload would make it."""
+    (project / "registry").mkdir()
+    return Path(shutil.copy(mlflow_database, project / "registry" / "mlflow.db"))
+
+
+@pytest.fixture
 def verdict(tiny_artifact: Path) -> Verdict:
     check = Check("vectors: golden texts", "passed", {"min_cosine": Figure(1.0, 0.9999, "at least")})
     return Verdict(True, read_manifest(tiny_artifact).digest, checks=[check])
 
 
-def test_receipt_is_the_same_again(project: Path, tiny_artifact: Path, verdict: Verdict) -> None:
+def test_receipt_is_the_same_again(project: Path, registry: Path, tiny_artifact: Path, verdict: Verdict) -> None:
     first = registration.upload(tiny_artifact, verdict, GOLDEN, PARAMS)
     assert first == registration.upload(tiny_artifact, verdict, GOLDEN, PARAMS)
     assert first == {
@@ -113,7 +120,9 @@ def test_lineage_knows_changed_code_from_the_run_itself(project: Path, tiny_arti
     assert (lineage["git_commit"], lineage["git_clean"]) == ("unknown", "unknown")
 
 
-def test_alias_that_has_moved_on_is_noticed(project: Path, tiny_artifact: Path, verdict: Verdict) -> None:
+def test_alias_that_has_moved_on_is_noticed(
+    project: Path, registry: Path, tiny_artifact: Path, verdict: Verdict
+) -> None:
     from mlflow import MlflowClient
 
     receipt = registration.upload(tiny_artifact, verdict, GOLDEN, PARAMS)
@@ -124,7 +133,9 @@ def test_alias_that_has_moved_on_is_noticed(project: Path, tiny_artifact: Path, 
     assert not registration.is_registered(receipt, PARAMS)
 
 
-def test_remote_that_dvc_does_not_know_is_refused(project: Path, tiny_artifact: Path, verdict: Verdict) -> None:
+def test_remote_that_dvc_does_not_know_is_refused(
+    project: Path, registry: Path, tiny_artifact: Path, verdict: Verdict
+) -> None:
     subprocess.run(["dvc", "init", "-q"], check=True)
     with pytest.raises(ModelkilnError, match=r"DVC has no remote 'prod'; add it with `dvc remote add prod s3://"):
         registration.upload(tiny_artifact, verdict, GOLDEN, replace(PARAMS, remote="prod"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import compile_generic, fetch_local
+from compiling import compile_here, fetch_local
 
 from modelkiln import ModelkilnError, contents, registration, registries, sources
 from modelkiln.artifact import read_manifest
@@ -147,7 +147,7 @@ def test_folder_without_a_good_model_is_not_registered(
 def test_both_versions_know_each_other_and_the_link_is_made_once(
     trained: Version, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    artifact = compile_generic(fetch(tmp_path / "source", version=1), tmp_path / "compiled", 48)
+    artifact = compile_here("generic", fetch(tmp_path / "source", version=1), tmp_path / "compiled", 48)
     verdict = Verdict(True, read_manifest(artifact).digest, checks=[Check("vectors", "passed")])
     params = Upload("mlflow", "test", "keywords", "champion", options=SQLITE)
     with monkeypatch.context() as patch:  # a crash between the two
@@ -163,7 +163,7 @@ def test_both_versions_know_each_other_and_the_link_is_made_once(
     source = place.registry.resolve(Ref("mlflow", "keywords-trained", version="1"), place.options)
     assert source.compiled == ("mlflow:keywords/1",)
     # A second artifact of the same source is a second link.
-    other = compile_generic(tmp_path / "source", tmp_path / "other", 32)
+    other = compile_here("generic", tmp_path / "source", tmp_path / "other", 32)
     again = replace(verdict, artifact=read_manifest(other).digest)
     registration.upload(other, again, GOLDEN, params, download(version=1))
     source = place.registry.resolve(Ref("mlflow", "keywords-trained", version="1"), place.options)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
-from conftest import compile_generic, fetch_local
+import warm
+from compiling import compile_here, fetch_local
 from tiny import build_tiny_model
 
 from modelkiln import ModelkilnError, validation
 from modelkiln.artifact import Manifest, read_manifest, seal
 from modelkiln.bounds import STRICT
-from modelkiln.checks.plugin import Judge
-from modelkiln.checks.test_noise import test_bounds_are_above_the_uncompiled_models_own_noise as judge_noise
 from modelkiln.files import sha256, to_json, write_text
 from modelkiln.golden import SHIPPED
 from modelkiln.params import Validate
@@ -28,12 +29,10 @@ from modelkiln.verdict import EVIDENCE_FILES, Check, Verdict, read_verdict
 PARAMS = Validate(STRICT, golden="", corpus="", profile_rounds=1)
 
 
-@pytest.fixture(scope="module")
-def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A few of the golden samples: the tiny model's checks are about the gate, not about the texts."""
-    path = tmp_path_factory.mktemp("golden") / "golden.jsonl"
-    path.write_text("".join(SHIPPED.read_text("utf-8").splitlines(keepends=True)[::6]), "utf-8")
-    return path
+@pytest.fixture
+def warm_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checks run in a process that has their libraries; the others run in one as the stage starts it."""
+    monkeypatch.setattr(validation, "subprocess", SimpleNamespace(run=warm.run))
 
 
 def judge(artifact: Path, source: Path, reports: Path, golden: Path) -> Verdict:
@@ -71,7 +70,7 @@ def forge(tiny_artifact: Path, tmp_path: Path) -> Any:
     return change
 
 
-def test_good_artifact_passes_and_leaves_its_reports(
+def test_good_artifact_passes_and_leaves_its_reports_which_are_those_of_the_suite_by_hand(
     tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path
 ) -> None:
     first = judge(tiny_artifact, tiny_source, tmp_path / "first", golden)
@@ -86,17 +85,23 @@ def test_good_artifact_passes_and_leaves_its_reports(
     metrics = json.loads((tmp_path / "first" / "metrics.json").read_text())
     assert (metrics["passed"], metrics["failed"], metrics["agreement"]) == (1, 0, 1.0)
     assert json.loads((tmp_path / "first" / "latency.json").read_text())["compiled"]["p50_ms"] > 0
-    # What upload depends on holds no time: the same judgement is the same bytes.
-    judge_only(tiny_artifact, tiny_source, tmp_path / "second", golden)
+    # What upload depends on holds no time: the same judgement is the same bytes, also of the suite run by hand.
+    suite = [sys.executable, "-m", "pytest", "--pyargs", "modelkiln.checks", "-p", "no:cacheprovider", "-q"]
+    suite += ["--artifact", str(tiny_artifact), "--source", str(tiny_source), "--golden", str(golden)]
+    suite += ["--reports", str(tmp_path / "second")]
+    done = subprocess.run(suite, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\d\d passed, \d+ skipped", done.stdout)
     for name in ("verdict.json", "predictions.json", *(f"evidence/{name}" for name in EVIDENCE_FILES)):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
 
+@pytest.mark.usefixtures("warm_start")
 def test_graph_of_another_model_is_refused_by_its_vectors(
     forge: Any, tiny_source: Path, tmp_path: Path, golden: Path
 ) -> None:
     other = fetch_local(build_tiny_model(tmp_path / "model", seed=1), tmp_path / "source", "tiny")
-    stale = compile_generic(other, tmp_path / "stale", 48)
+    stale = compile_here("generic", other, tmp_path / "stale", 48)
     artifact = forge(lambda folder: shutil.copy(stale / "graphs" / "encoder.pt", folder / "graphs" / "encoder.pt"))
     verdict = judge_only(artifact, tiny_source, tmp_path / "reports", golden)
     assert not verdict.passed
@@ -127,6 +132,7 @@ def test_truncation_at_half_the_length_is_refused(forge: Any, tiny_source: Path,
     assert json.loads((tmp_path / "reports" / "latency.json").read_text())["compiled"]["p50_ms"] > 0
 
 
+@pytest.mark.usefixtures("warm_start")
 def test_damaged_artifact_is_a_negative_verdict_without_loading_it(
     tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path
 ) -> None:
@@ -177,6 +183,7 @@ def test_golden_file_that_is_none_names_the_line(
         validate(tiny_artifact, tiny_source, tmp_path / "reports", shipped)
 
 
+@pytest.mark.usefixtures("warm_start")
 def test_corpus_without_gold_key_phrases_is_compared_and_not_graded(
     tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path
 ) -> None:
@@ -194,45 +201,7 @@ def test_corpus_without_gold_key_phrases_is_compared_and_not_graded(
     assert {row["set"] for row in rows} == {"golden", "corpus"}
 
 
-class Noisy:
-    """Its vectors differ in the seventh digit with the number of threads."""
-
-    def again(self, texts: list[str], threads: int | None = None) -> Any:
-        vectors = np.ones((len(texts), 4), dtype=np.float32)
-        return vectors if threads is None else vectors * np.float32(1 + 3e-7)
-
-
-class Node:
-    """What a judge needs of pytest's request."""
-
-    def __init__(self) -> None:
-        self.node = self
-        self.user_properties: list[Any] = []
-
-
-@pytest.mark.parametrize(
-    ("bounds", "said"),
-    [
-        ({"atol": 1e-7}, "max_abs_difference_of_threads is 3.576e-07, has to be at most 1e-07"),
-        ({"rtol": 1e-8}, "max_rel_difference_of_threads is"),
-        ({"invariance_atol": 1e-8}, "invariance is"),
-        ({"score_atol": 1e-5}, "rounding_of_scores is 0.0001, has to be at most 1e-05"),
-        ({"tie_atol": 1e-5}, "rounding_of_scores is 0.0001, has to be at most 1e-05"),
-    ],
-)
-def test_bound_below_the_models_own_noise_is_refused(bounds: dict[str, float], said: str) -> None:
-    judge = Judge(Node())  # type: ignore[arg-type]
-    with pytest.raises(AssertionError, match="a bound below the uncompiled model's own noise means nothing") as raised:
-        judge_noise(Noisy(), ["a", "b"], replace(STRICT, **bounds), judge)  # type: ignore[arg-type]
-    assert said in str(raised.value)
-
-
-def test_bounds_above_the_models_own_noise_stand() -> None:
-    judge = Judge(Node())  # type: ignore[arg-type]
-    judge_noise(Noisy(), ["a", "b"], STRICT, judge)  # type: ignore[arg-type]
-    assert not judge.broken
-
-
+@pytest.mark.usefixtures("warm_start")
 def test_uncompiled_model_that_cannot_be_loaded_is_said(
     tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path
 ) -> None:
@@ -245,6 +214,7 @@ def test_uncompiled_model_that_cannot_be_loaded_is_said(
     assert all("dvc repro download" in failure for failure in said)
 
 
+@pytest.mark.usefixtures("warm_start")
 def test_check_that_crashes_has_failed(
     tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

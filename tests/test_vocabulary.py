@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import compile_for
+from compiling import compile_here
 from tokenizers import ByteLevelBPETokenizer, SentencePieceBPETokenizer
 
 import modelkiln
@@ -83,7 +83,7 @@ def test_corpus_with_another_line_is_refused_by_its_number(line: str, tmp_path: 
 
 def test_own_words_are_in_the_table_and_change_no_answer(tiny_source: Path, tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("zweitausend\nnew tram line\n")
-    dest = compile_for("onnxruntime", tiny_source, tmp_path / "compiled", 48, 64, "word", tmp_path / "words.txt")
+    dest = compile_here("onnxruntime", tiny_source, tmp_path / "compiled", 48, 64, "word", tmp_path / "words.txt")
     word = modelkiln.load(dest, cache_mb=0).word
     found = word.encode(["zweitausend", "new tram line"])
     assert word.vocabulary.fill(["zweitausend", "new tram line", "new tram"], np.zeros((3, 32)), [0, 1, 2]) == [2]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from conftest import compile_for, skip_where_absent
+from compiling import compile_for, compile_here, skip_where_absent
 
 from modelkiln import ModelkilnError
 from modelkiln.artifact import read_manifest
@@ -54,7 +54,7 @@ def test_missing_compiler_is_one_line(
         monkeypatch.setenv(name, value)
     name = os.environ["CXX"] or "g++"
     with pytest.raises(ModelkilnError, match=re.escape(f"needs a C++ compiler, and '{name}' was not found")):
-        compile_for("aotinductor", tiny_source, tmp_path / "compiled", 48)
+        compile_here("aotinductor", tiny_source, tmp_path / "compiled", 48)
     assert not (tmp_path / "compiled").exists()
 
 

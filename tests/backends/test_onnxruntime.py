@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from conftest import compile_for
+from compiling import compile_for
 from imports import ROOT
 
 from modelkiln import ModelkilnError

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from conftest import compile_for, skip_where_absent
+from compiling import compile_for, compile_here, skip_where_absent
 from imports import ROOT
 
 import modelkiln
@@ -56,7 +56,7 @@ def test_bf16_says_what_the_processor_lacks(tiny_source: Path, tmp_path: Path) -
         pytest.skip("this processor has bf16")
     message = r"this processor \(.+\) has no instructions for bf16 \(AVX512_BF16 or AMX\); choose .* fp32 or int8"
     with pytest.raises(ModelkilnError, match=message):
-        compile_for("openvino", tiny_source, tmp_path / "compiled", 48, precision="bf16")
+        compile_here("openvino", tiny_source, tmp_path / "compiled", 48, precision="bf16")
     with pytest.raises(ModelkilnError, match=message):
         openvino.load_graph(tmp_path / "encoder.xml", openvino.Options(), "bf16")
 
@@ -78,7 +78,7 @@ def test_table_belongs_to_the_weights_beside_the_graph(tiny_source: Path, tmp_pa
     """Both files are in its digest: another .bin under the same .xml is another graph."""
     from modelkiln.artifact import seal
 
-    folder = compile_for("openvino", tiny_source, tmp_path / "compiled", 48, 64, "word")
+    folder = compile_here("openvino", tiny_source, tmp_path / "compiled", 48, 64, "word")
     assert len(modelkiln.load(folder).word.vocabulary) > 100
     weights = folder / "graphs" / "encoder.bin"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")

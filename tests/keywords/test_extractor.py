@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
@@ -55,7 +56,17 @@ def keybert(real_source: Path) -> Any:
     from keybert import KeyBERT
     from sentence_transformers import SentenceTransformer
 
-    return KeyBERT(SentenceTransformer(str(real_source), device="cpu"))
+    model = SentenceTransformer(str(real_source), device="cpu")
+    encode, known = model.encode, {}
+
+    def encode_once(texts: list[str], **options: Any) -> Any:
+        """The tests ask for the same few words again and again."""
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        known.update(zip(new, encode(new, **options), strict=True))
+        return np.stack([known[text] for text in texts])
+
+    model.encode = encode_once  # type: ignore[method-assign]
+    return KeyBERT(model)
 
 
 def assert_same(found: Any, expected: Any) -> None:

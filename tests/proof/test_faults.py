@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import EXACT
+from compiling import EXACT
 
 import modelkiln
 from modelkiln import ModelkilnError

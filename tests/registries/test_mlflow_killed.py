@@ -68,11 +68,11 @@ def test_upload_to_a_server_that_is_killed_at_some_steps_is_completed_by_the_nex
 
 @pytest.mark.heavy
 def test_server_that_is_killed_in_the_middle_of_a_file_is_completed_when_it_is_back(
-    mlflow_template: Path, remote: Place, tmp_path: Path
+    mlflow_database: Path, remote: Place, tmp_path: Path
 ) -> None:
     folder = tmp_path / "server"
     folder.mkdir()
-    shutil.copy(mlflow_template, folder / "mlflow.db")
+    shutil.copy(mlflow_database, folder / "mlflow.db")
     with server(folder) as doomed, proxy(doomed.url) as before:
 
         def die(request: Request) -> Fault | None:
