@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelkiln.errors import ModelkilnError, one_line
-from modelkiln.mlflow_model import KEYWORD_PARAMS, TEXT
+from modelkiln.registries.mlflow.model import KEYWORD_PARAMS, TEXT
 
 
 class Keywords:
@@ -25,7 +25,7 @@ class Keywords:
 
         Args:
             model_input: A data frame whose column `text` holds the texts, or a list of them, or one.
-            params: See modelkiln.mlflow_model.KEYWORD_PARAMS.
+            params: See modelkiln.registries.mlflow.model.KEYWORD_PARAMS.
 
         Raises:
             MlflowException: an input or a param that means nothing, which MLflow's server answers with 400.

@@ -16,57 +16,38 @@ LAYERS = [
     {"errors"},
     {"env", "files", "git", "machine", "plugins", "progress"},
     {"artifact", "bounds", "parity", "quality", "schema", "verdict"},
-    {
-        "contents",
-        "exported",
-        "golden",
-        "mlflow_client",
-        "mlflow_model",
-        "neptune_layout",
-        "params",
-        "s3",
-        "toolchain",
-        "tracked",
-    },
-    {"cache", "compose", "mlflow_files", "reference", "encoder_module", "layouts", "phrase_store", "vocabulary"},
+    {"contents", "golden", "neptune", "params", "s3", "toolchain"},
+    {"cache", "compose", "encoder_module", "layouts", "phrase_store", "reference", "vocabulary"},
     {"onnx_export"},
     {"backends", "packed_module"},
     {"encoder"},
     {"keywords"},
     {"sources", "registries", "tasks", "worker"},
-    {"difference", "promotion"},
-    {
-        "adapters",
-        "batch",
-        "bench",
-        "compiler",
-        "latency",
-        "migration_card",
-        "migration_plan",
-        "pyfunc",
-        "registration",
-        "report",
-        "trained",
-        "validation",
-    },
+    {"difference", "promotion", "pyfunc"},
+    {"adapters", "batch", "bench", "compiler", "latency", "registration", "report", "trained", "validation"},
     {"migration", "proof"},
     {"checks", "cli"},
     {"stages"},
 ]
 # Of which everything counts: the template of the page and the golden samples too, and whichever registry it is.
 FOLDERS = {
-    "download": ["modelkiln/registries"],
+    "download": ["modelkiln/neptune", "modelkiln/registries"],
     "validate": ["modelkiln/checks", "modelkiln/report"],
-    "upload": ["modelkiln/registries"],
+    "upload": ["modelkiln/neptune", "modelkiln/registries"],
 }
 LIBRARY = sorted(path.relative_to(ROOT) for path in (ROOT / "modelkiln").rglob("*.py"))
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 # What a stage runs without importing it: plug-ins that params.yaml chooses, and modules that it starts as processes.
-REGISTRIES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "modelkiln/registries").glob("*.py"))
+REGISTRIES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "modelkiln/registries").rglob("*.py"))
 STARTED = {
-    # A trained model comes from a registry, which need not be the one that the compiled model goes to.
-    "download": [f"modelkiln/sources/{PARAMS['download']['source']}.py", "modelkiln/sources/registry.py", *REGISTRIES],
+    # A trained model comes from a registry, which need not be the one that the compiled model goes to, or an export.
+    "download": [
+        f"modelkiln/sources/{PARAMS['download']['source']}.py",
+        "modelkiln/sources/neptune_export.py",
+        "modelkiln/sources/registry.py",
+        *REGISTRIES,
+    ],
     "compile": ["modelkiln/worker.py", f"modelkiln/backends/{PARAMS['compile']['backend']}.py"],
     "validate": [
         "modelkiln/bench/peer.py",
@@ -96,9 +77,12 @@ def test_imports_run_downward(file: Path) -> None:
 
 @pytest.mark.parametrize("kind", PLUGINS)
 def test_plugins_never_import_each_other(kind: str) -> None:
-    for file in (ROOT / "modelkiln" / kind).glob("*.py"):
-        others = {path.name for path in imported(file.relative_to(ROOT)) if path.parent == Path("modelkiln") / kind}
-        assert others <= {"__init__.py"}, file
+    """A plug-in is a file in the folder of its kind, or a folder there."""
+    folder = Path("modelkiln") / kind
+    for file in (ROOT / folder).rglob("*.py"):
+        own = file.relative_to(ROOT / folder).parts[0].removesuffix(".py")
+        others = [path.relative_to(folder) for path in imported(file.relative_to(ROOT)) if folder in path.parents]
+        assert {other.parts[0].removesuffix(".py") for other in others} <= {"__init__", own}, file
 
 
 @pytest.mark.parametrize("stage", PIPELINE)

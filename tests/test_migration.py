@@ -18,33 +18,22 @@ from s3_server import S3, free_port
 
 import modelkiln
 from modelkiln import ModelkilnError, cli, registries, sources
-from modelkiln.exported import folder_name
 from modelkiln.migration import migrate
-from modelkiln.migration_card import write_card
-from modelkiln.migration_plan import make_plan
+from modelkiln.migration.card import write_card
+from modelkiln.migration.plan import make_plan
+from modelkiln.neptune.exported import folder_name
 from modelkiln.params import Download
 from modelkiln.registries import Version, mlflow
+from modelkiln.registries.mlflow.client import EMBEDDED
 
 Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database: MLflow's migrations take seconds."""
-    folder = tmp_path_factory.mktemp("template")
-    mlflow.find("nothing", "0" * 64, mlflow.Options(f"sqlite:///{folder}/mlflow.db"))
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def options(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.Options:
+def options(embedded: Any) -> mlflow.Options:
     """An empty embedded registry in a project's folder, which is the working folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MODELKILN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / "registry").mkdir()
-    shutil.copy(template, tmp_path / "registry" / "mlflow.db")
-    return mlflow.Options(mlflow.EMBEDDED, "registry/files")
+    found: mlflow.Options = embedded.options
+    return found
 
 
 @pytest.fixture
@@ -62,7 +51,7 @@ def export(tmp_path: Path) -> Export:
 def run(options: mlflow.Options, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """`modelkiln migrate` in this process: its exit code, and what it said."""
 
-    def command(*arguments: str, origin: str = "neptune-export:export", to: str = f"mlflow:{mlflow.EMBEDDED}") -> Any:
+    def command(*arguments: str, origin: str = "neptune-export:export", to: str = f"mlflow:{EMBEDDED}") -> Any:
         monkeypatch.setattr(sys, "argv", ["modelkiln", "migrate", "--from", origin, "--to", to, *arguments])
         with pytest.raises(SystemExit) as ended:
             cli.main()
@@ -367,7 +356,7 @@ def test_list_of_what_was_compiled_may_be_in_s3(export: Export, s3_server: S3) -
     [
         ("export", "mlflow", "expected neptune-export:DIR"),
         ("mlflow:x", "mlflow", "expected neptune-export:DIR"),
-        ("neptune-export:nowhere", f"mlflow:{mlflow.EMBEDDED}", "nowhere: no such folder"),
+        ("neptune-export:nowhere", f"mlflow:{EMBEDDED}", "nowhere: no such folder"),
         ("neptune-export:export", "mlfow", "did you mean 'mlflow'"),
         ("neptune-export:export", "mlflow:http://user:secret@host", "holds credentials"),
     ],

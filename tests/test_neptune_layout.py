@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from modelkiln import ModelkilnError
 from modelkiln.contents import GOLDEN_FILES
-from modelkiln.neptune_layout import ARTIFACTS, CARD, CARD_FILE, COMPILED_VERSIONS, places
+from modelkiln.neptune.layout import ARTIFACTS, CARD, CARD_FILE, COMPILED_VERSIONS, places
 
 # What names are made of, and what is near to leading out or to colliding.
 PARTS = st.sampled_from(

@@ -58,7 +58,7 @@ def test_committed_params_are_good() -> None:
         ),
         (
             {"download__source": "hup"},
-            "download.source: unknown source 'hup' (did you mean 'hub'?); known: hub, local, package",
+            "download.source: unknown source 'hup' (did you mean 'hub'?); known: hub, local, neptune_export, package, registry",
         ),
         ({"upload__registry": "wandb"}, "upload.registry: unknown registry 'wandb'; known: mlflow"),
         (
@@ -98,7 +98,10 @@ def test_committed_params_are_good() -> None:
             {"download__sources__package": ...},
             "download.sources.package: is missing; all-MiniLM-L6-v2 has options for: hub",
         ),
-        ({"download__sources__ftp": {}}, "download.sources.ftp: unknown source; known: hub, local, package"),
+        (
+            {"download__sources__ftp": {}},
+            "download.sources.ftp: unknown source; known: hub, local, neptune_export, package, registry",
+        ),
     ],
 )
 def test_mistake_is_named_with_its_place_and_what_would_do(changes: dict[str, Any], message: str) -> None:

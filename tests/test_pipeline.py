@@ -54,7 +54,7 @@ def test_one_param_runs_its_own_stages(override: str, stages: list[str], clone: 
     ("file", "stages"),
     [
         ("stages/upload.py", ["upload"]),
-        pytest.param("modelkiln/registries/mlflow.py", ["download", "upload"], marks=heavy),
+        pytest.param("modelkiln/registries/mlflow/__init__.py", ["download", "upload"], marks=heavy),
         # The same verdict: nothing to upload.
         ("modelkiln/checks/test_vectors.py", ["validate"]),
         pytest.param("modelkiln/keywords/ranking.py", ["validate"], marks=heavy),

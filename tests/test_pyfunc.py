@@ -23,9 +23,10 @@ from registries.mlflow_places import Place, compiled
 from registries.mlflow_server import free_port
 
 import modelkiln
-from modelkiln import ModelkilnError, mlflow_model, pyfunc
+from modelkiln import ModelkilnError, pyfunc
 from modelkiln.artifact import read_manifest
 from modelkiln.registries import mlflow
+from modelkiln.registries.mlflow import model as mlflow_model
 
 TEXTS = ["The tram line opens on Friday, and the old bus line closes.", "Rain, wind and snow over the river."]
 PARAMS: list[dict[str, Any]] = [

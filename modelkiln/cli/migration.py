@@ -36,7 +36,7 @@ def migrate(
     """
     from modelkiln.migration import check
     from modelkiln.migration import migrate as migrate_all
-    from modelkiln.migration_plan import make_plan
+    from modelkiln.migration.plan import make_plan
     from modelkiln.progress import say
 
     kind, _, folder = origin.partition(":")

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelkiln import exported
 from modelkiln.contents import MODEL
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import relative_files, sha256
+from modelkiln.neptune import exported
 from modelkiln.progress import track
 
 SOURCE = "neptune_export"

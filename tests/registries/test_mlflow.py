@@ -11,8 +11,10 @@ import pytest
 from registries.mlflow_places import SMALL, Place, compiled, seen, the_only, trained
 
 import modelkiln
-from modelkiln import ModelkilnError, mlflow_client, mlflow_files, registries
+from modelkiln import ModelkilnError, registries
 from modelkiln.registries import Ref, Version, mlflow, parse_ref
+from modelkiln.registries.mlflow import client as mlflow_client
+from modelkiln.registries.mlflow import files as mlflow_files
 
 TEXT = "The tram line opens on Friday, and the old bus line closes."
 

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 from registries.mlflow_places import SMALL, Place, seen, the_only, trained
 
-from modelkiln import ModelkilnError, mlflow_files, registries
+from modelkiln import ModelkilnError, registries
 from modelkiln.files import relative_files
 from modelkiln.registries import mlflow
+from modelkiln.registries.mlflow import files as mlflow_files
 
 GIGABYTE = 1_000_000_000
 # Registers what a folder holds, fetches it, and prints the most memory that it took, in MB, before and after.

@@ -13,8 +13,8 @@ from neptune_exports import ARTIFACTS, CARD, GOLDEN, PROJECT, PROJECT_FOLDER, Ex
 from s3_server import S3
 
 from modelkiln import ModelkilnError, s3, sources
-from modelkiln.exported import folder_name
 from modelkiln.files import relative_files
+from modelkiln.neptune.exported import folder_name
 from modelkiln.params import Download
 from modelkiln.sources import neptune_export
 from modelkiln.sources.neptune_export import Options

@@ -17,12 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modelkiln import artifact, contents, mlflow_files, mlflow_model
+from modelkiln import artifact, contents
 from modelkiln.contents import COMPILED
 from modelkiln.errors import ModelkilnError
-from modelkiln.mlflow_client import Options, connected, lock_file
 from modelkiln.progress import step
 from modelkiln.registries import Ref, Registration, Version, locked
+from modelkiln.registries.mlflow import files as mlflow_files
+from modelkiln.registries.mlflow import model as mlflow_model
+from modelkiln.registries.mlflow.client import Options, connected, lock_file
 
 __all__ = ["Options", "fetch", "find", "link", "register", "resolve", "set_alias", "versions"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelkiln.contents import LEGACY
-from modelkiln.neptune_layout import CARD_FILE
+from modelkiln.neptune.layout import CARD_FILE
 
 # A registry's database may have 5,000 characters for a description: MLflow's has.
 LONGEST_CARD = 4000

@@ -20,12 +20,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from modelkiln import neptune_layout, tracked
 from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import read_json
-from modelkiln.neptune_layout import CARD, COMPILED_VERSIONS
+from modelkiln.neptune import layout as neptune_layout
+from modelkiln.neptune import tracked
+from modelkiln.neptune.layout import CARD, COMPILED_VERSIONS
+from modelkiln.neptune.tracked import Tracked
 from modelkiln.schema import REGISTERED_NAME
-from modelkiln.tracked import Tracked
 
 FILES = "model_files"
 DATA = "model_data"

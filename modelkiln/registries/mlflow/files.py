@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from modelkiln import mlflow_model
 from modelkiln.contents import MODEL
 from modelkiln.errors import raise_all
 from modelkiln.files import relative_files, write_text
 from modelkiln.progress import track
+from modelkiln.registries.mlflow import model as mlflow_model
 
 LOGGED = "model"  # the folder that MLflow takes for the model
 DATA = f"{LOGGED}/{mlflow_model.DATA}"  # and in it the model's files, beside what MLflow wants to know of them

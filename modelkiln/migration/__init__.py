@@ -13,13 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from modelkiln import contents, exported, registries
+from modelkiln import contents, registries
 from modelkiln.contents import LEGACY, MODEL
 from modelkiln.errors import ModelkilnError, one_line
-from modelkiln.exported import Exported
-from modelkiln.migration_card import write_card
-from modelkiln.migration_plan import Plan, Planned
-from modelkiln.neptune_layout import ARTIFACTS, CARD_FILE
+from modelkiln.migration.card import write_card
+from modelkiln.migration.plan import Plan, Planned
+from modelkiln.neptune import exported
+from modelkiln.neptune.exported import Exported
+from modelkiln.neptune.layout import ARTIFACTS, CARD_FILE
 from modelkiln.registries import Registration, Registry, Version
 from modelkiln.s3 import Unreachable
 

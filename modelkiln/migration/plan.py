@@ -9,11 +9,11 @@ from graphlib import CycleError, TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
 
-from modelkiln import exported, tracked
 from modelkiln.contents import LEGACY, TRAINED
 from modelkiln.errors import ModelkilnError, one_line, raise_all
-from modelkiln.exported import Exported
-from modelkiln.neptune_layout import COMPILED_VERSIONS
+from modelkiln.neptune import exported, tracked
+from modelkiln.neptune.exported import Exported
+from modelkiln.neptune.layout import COMPILED_VERSIONS
 from modelkiln.s3 import Unreachable
 
 Key = tuple[str, str]  # the project's folder, and the version's id
