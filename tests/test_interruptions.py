@@ -86,7 +86,7 @@ def test_experiment_composes_and_runs_and_its_artifact_is_uploaded_after_it(clon
 
 @pytest.mark.parametrize(
     ("choice", "message"),
-    [("backend=genric", "generic"), ("variant=trained", "base"), ("nogroup=x", "nogroup")],
+    [("backend=genric", "generic"), ("variant=tained", "base"), ("nogroup=x", "nogroup")],
 )
 def test_experiment_with_a_typo_is_refused(choice: str, message: str, clone: Clone) -> None:
     done = clone.run("dvc", "exp", "run", "-S", "model=tiny", "-S", choice, "validate", check=False)

@@ -270,13 +270,13 @@ def test_migration_that_was_killed_is_completed_by_the_next(call: int, export: E
 
 @pytest.mark.heavy
 def test_migration_may_be_killed_anywhere(
-    export: Export, options: mlflow.Options, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    export: Export, options: mlflow.Options, mlflow_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = 1
     while True:
         folder = tmp_path / f"killed-{call}"
         (folder / "registry").mkdir(parents=True)
-        shutil.copy(template, folder / "registry" / "mlflow.db")
+        shutil.copy(mlflow_database, folder / "registry" / "mlflow.db")
         monkeypatch.chdir(folder)
         if not assert_completed_after_a_kill(call, export, options):
             break
@@ -369,23 +369,23 @@ def test_what_can_not_be_is_one_line(origin: str, to: str, said: str, export: Ex
     assert "secret" not in err
 
 
-def test_database_of_another_place_keeps_its_files_beside_it(export: Export, template: Path, run: Run) -> None:
+def test_database_of_another_place_keeps_its_files_beside_it(export: Export, mlflow_database: Path, run: Run) -> None:
     Path("other").mkdir()
-    shutil.copy(template, "other/mlflow.db")
+    shutil.copy(mlflow_database, "other/mlflow.db")
     assert run(to="mlflow:sqlite:///other/mlflow.db")[0] == 0
     assert list(Path("other/files").rglob("model.safetensors"))
     assert not Path("mlruns").exists()
 
 
 def test_plain_registry_is_the_one_of_the_params(
-    options: mlflow.Options, export: Export, template: Path, run: Run
+    options: mlflow.Options, export: Export, mlflow_database: Path, run: Run
 ) -> None:
     from imports import ROOT
 
     text = (ROOT / "params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("registry/mlflow.db", "theirs/mlflow.db"))
     Path("theirs").mkdir()
-    shutil.copy(template, "theirs/mlflow.db")
+    shutil.copy(mlflow_database, "theirs/mlflow.db")
     assert run(to="mlflow")[0] == 0
     assert len(held(mlflow.Options("sqlite:///theirs/mlflow.db"), "KEYB-MINI")) == 3
 

@@ -58,7 +58,8 @@ def test_committed_params_are_good() -> None:
         ),
         (
             {"download__source": "hup"},
-            "download.source: unknown source 'hup' (did you mean 'hub'?); known: hub, local, neptune_export, package, registry",
+            "download.source: unknown source 'hup' (did you mean 'hub'?); "
+            "known: hub, local, neptune_export, package, registry",
         ),
         ({"upload__registry": "wandb"}, "upload.registry: unknown registry 'wandb'; known: mlflow"),
         (
