@@ -153,6 +153,9 @@ def once(kind: str, fault: Fault) -> Callable[[Request], Fault | None]:
 class _Proxy(ThreadingHTTPServer):
     proxy: Proxy
 
+    def handle_error(self, *_: object) -> None:
+        """A client that is killed, or a server, breaks its connections."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"

@@ -131,7 +131,7 @@ def test_upload_that_broke_off_is_invisible_and_completed_by_the_next_with_its_l
         mlflow.resolve(Ref("mlflow", place.name, version="1"), place.options)
     mlflow.register(replace(wanted, tags={"git_commit": "later"}, card="# later"), place.options)
     found = place.client().get_model_version(place.name, the_only(place, wanted).version)
-    assert (found.version, found.tags["git_commit"], found.description) == ("1", "later", "# later")
+    assert (str(found.version), found.tags["git_commit"], found.description) == ("1", "later", "# later")
 
 
 def test_what_another_machine_began_is_finished_and_its_own_attempt_is_gone(
@@ -223,9 +223,13 @@ def test_cache_that_was_altered_is_fetched_anew(embedded: Place, tiny_artifact: 
 @pytest.mark.parametrize("uri", ["sqlite:////proc/nope/x.db", "sqlite:///file.txt"])
 def test_database_that_is_none_is_one_line(uri: str, embedded: Place) -> None:
     Path("file.txt").write_text("no database" * 1000)
-    with pytest.raises(ModelkilnError, match="MLflow at sqlite") as raised:
-        mlflow.find("keywords", "0" * 64, mlflow.Options(uri))
-    assert "\n" not in str(raised.value)
+    for call in (
+        lambda: mlflow.find("keywords", "0" * 64, mlflow.Options(uri)),
+        lambda: mlflow.register(trained(embedded, Path("model"), SMALL), mlflow.Options(uri)),
+    ):
+        with pytest.raises(ModelkilnError, match="MLflow at sqlite") as raised:
+            call()
+        assert "\n" not in str(raised.value)
 
 
 def test_no_registry_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

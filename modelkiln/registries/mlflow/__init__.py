@@ -76,14 +76,14 @@ def fetch(version: Version, dest: Path, options: Options, only: Sequence[str] = 
 def register(registration: Registration, options: Options) -> Version:
     """See Registry.register."""
     mlflow_files.check_names(registration.model)
-    with locked(lock_file(options)), connected(options) as (client, location):
+    with connected(options) as (client, location), locked(lock_file(options)):
         there = _search(client, _same(registration.name, registration.digest))
         if not there:
             _create(client, registration, options)
             there = _search(client, _same(registration.name, registration.digest))
         version = next((found for found in there if _is_complete(found)), there[0])
         if not _is_complete(version):
-            with step(f"uploading to {location}"):
+            with step(f"uploading {mlflow_files.amount(registration.model)} to {location}"):
                 mlflow_files.upload(client, version.run_id, registration.model, _beside(registration))
             with (
                 step("verifying what the registry holds"),
@@ -98,7 +98,7 @@ def register(registration: Registration, options: Options) -> Version:
 
 def set_alias(version: Version, alias: str, options: Options) -> None:
     """See Registry.set_alias."""
-    with locked(lock_file(options)), connected(options) as (client, location):
+    with connected(options) as (client, location), locked(lock_file(options)):
         _complete(client.get_model_version(version.name, version.version), location)
         before = client.get_registered_model(version.name).aliases.get(alias)
         if before is not None and str(before) != version.version:

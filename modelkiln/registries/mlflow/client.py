@@ -53,7 +53,7 @@ def connected(options: Options) -> Iterator[tuple[Any, str]]:
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
         raise ModelkilnError(f"registry 'mlflow' needs its extra: pip install 'modelkiln[mlflow]' ({error})") from error
-    for talkative in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "urllib3.connectionpool"):
+    for talkative in ("alembic", "mlflow.store", "mlflow.tracking", "urllib3.connectionpool"):
         logging.getLogger(talkative).setLevel(logging.ERROR)
     address = uri
     try:

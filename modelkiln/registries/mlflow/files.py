@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from modelkiln.contents import MODEL
 from modelkiln.errors import raise_all
 from modelkiln.files import relative_files, write_text
-from modelkiln.progress import track
 from modelkiln.registries.mlflow import model as mlflow_model
 
 LOGGED = "model"  # the folder that MLflow takes for the model
@@ -31,10 +30,15 @@ def check_names(model: Path) -> None:
     raise_all(f"{model}: not registered", mistakes)
 
 
+def amount(model: Path) -> str:
+    """How much there is to upload, for people."""
+    names = relative_files(model)
+    return f"{len(names):,} files, {sum((model / name).stat().st_size for name in names) / 1e6:,.1f} MB"
+
+
 def upload(client: Any, run_id: str, model: Path, beside: Mapping[str, str]) -> None:
     """Puts the files of `model`, and beside them {path: text}, into a run; what it has is overwritten."""
-    names = relative_files(model)
-    for name in track(names, "files uploaded", len(names)):
+    for name in relative_files(model):
         client.log_artifact(run_id, str(model / name), str(PurePosixPath(DATA, name).parent))
     with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
         for name, text in beside.items():

@@ -46,7 +46,9 @@ def describe(manifest: Manifest) -> dict[str, str]:
         "signature": {
             "inputs": json.dumps([{"type": "string", "name": TEXT, "required": True}]),
             # For each text, [keyword, score] pairs.
-            "outputs": json.dumps([{"type": "array", "items": {"type": "array", "items": {"type": "any"}}}]),
+            "outputs": json.dumps(
+                [{"type": "array", "items": {"type": "array", "items": {"type": "any"}}, "required": True}]
+            ),
             "params": json.dumps([_param(name, *spec) for name, spec in KEYWORD_PARAMS.items()]),
         },
         "metadata": {"content_digest": manifest.digest},
