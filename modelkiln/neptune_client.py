@@ -251,6 +251,8 @@ def _said(error: Exception) -> str:
         return "no such project, or none that this token may see"
     if isinstance(error, MetadataContainerNotFound):
         return f"no {type(error).__name__.removesuffix('NotFound')} {error.container_id.rsplit('/', 1)[-1]}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"can't go on here: {error.strerror} ({error.filename or 'the temporary folder'})"
     plain = re.sub(r"\x1b\[[0-9;]*m|-{4,}\w*-*", "", str(error))
     return f"{type(error).__name__}: {one_line(plain)}"[:LONGEST_MESSAGE]
 

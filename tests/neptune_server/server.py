@@ -28,7 +28,7 @@ class Fault:
     """What happens instead of the answer, the next `times` times that an operation of that name is called."""
 
     call: str
-    what: str  # answer: that status; cut: half of the bytes; die: gone for `seconds`; garble: stores another byte
+    what: str  # answer: that status; cut, cut quietly: half of the bytes; die: gone for `seconds`; garble: another byte
     times: float = 1
     status: int = 500
     error: str = ""  # the errorType in the answer's body
@@ -40,17 +40,23 @@ class NeptuneServer:
     """A Neptune server for tests: `start`, then `url`. What it holds survives `die` and `come_back`."""
 
     def __init__(self, folder: Path) -> None:
-        self.state = State(folder)
-        self.faults: list[Fault] = []
-        self.calls: list[str] = []  # the names of the operations called so far
-        self.watch: Callable[[str, str], None] = lambda name, moment: None  # called `before` and `after` each
-        self._port = 0
-        self._open: set[socket.socket] = set()
+        self.open: set[socket.socket] = set()
         self._http: ThreadingHTTPServer | None = None
+        self._folder = folder
+        self._port = 0
+        self.reset()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
+
+    def reset(self) -> None:
+        """Forgets everything."""
+        self.state = State(self._folder)
+        self.faults: list[Fault] = []
+        self.calls: list[str] = []  # the names of the operations called so far
+        # Called `before` and `after` each of them, with its name and its body.
+        self.watch: Callable[[str, str, Any], None] = lambda name, moment, body: None
 
     def start(self) -> None:
         self._http = _Server(("127.0.0.1", self._port), _Handler)
@@ -64,7 +70,7 @@ class NeptuneServer:
         if http:
             http.shutdown()
             http.server_close()
-        for connection in list(self._open):
+        for connection in list(self.open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
@@ -81,7 +87,7 @@ class NeptuneServer:
                     return each
         return None
 
-    def _leave_for(self, seconds: float) -> None:
+    def leave_for(self, seconds: float) -> None:
         self.die()
         time.sleep(seconds)
         self.start()
@@ -108,10 +114,10 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.neptune: NeptuneServer = self.server.neptune  # type: ignore[attr-defined]
-        self.neptune._open.add(self.connection)
+        self.neptune.open.add(self.connection)
 
     def finish(self) -> None:
-        self.neptune._open.discard(self.connection)
+        self.neptune.open.discard(self.connection)
         with contextlib.suppress(OSError):
             super().finish()
 
@@ -120,11 +126,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.query = parse_qs(url.query, keep_blank_values=True)
         name = ROUTES.get((self.command, url.path), url.path)
         self.neptune.calls.append(name)
-        self.neptune.watch(name, "before")
         fault = self.neptune.fault(name)
         body = self._body(name, fault)
         if body is None:
             return
+        self.neptune.watch(name, "before", body)
         if fault and fault.what == "answer" and not fault.after:
             self._answer(fault.status, {"errorType": fault.error, "title": "a fault of the test's"})
             return
@@ -136,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
         except Refused as error:
             self._answer(error.status, error.body)
             return
-        self.neptune.watch(name, "after")
+        self.neptune.watch(name, "after", body)
         if fault and fault.after:
             self._answer(fault.status, {"errorType": fault.error, "title": "a fault of the test's"})
         else:
@@ -168,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _die(self, fault: Fault) -> None:
         self.close_connection = True
-        threading.Thread(target=self.neptune._leave_for, args=(fault.seconds,), daemon=True).start()
+        threading.Thread(target=self.neptune.leave_for, args=(fault.seconds,), daemon=True).start()
         time.sleep(0.1)  # not this thread's answer, but the connection's end is what the client hears
 
     def _perform(self, name: str, path: str, body: Any) -> Any:
@@ -202,11 +208,11 @@ class _Handler(BaseHTTPRequestHandler):
         if attribute is None or attribute.path is None:
             raise Refused(404)
         size = attribute.path.stat().st_size
-        left = size // 2 if fault and fault.what == "cut" else size
+        left = size // 2 if fault and fault.what.startswith("cut") else size
         self.send_response(200)
         self.send_header("Content-Type", "application/octet-stream")
         self.send_header("Content-Disposition", f'attachment; filename="{quote(name.rsplit("/", 1)[-1])}"')
-        if left == size or (fault and fault.status == 200):
+        if fault is None or fault.what != "cut quietly":  # without it, the end of the connection is the end of the file
             self.send_header("Content-Length", str(size))
         self.close_connection = left < size
         self.end_headers()

@@ -46,7 +46,7 @@ class Container:
         self.attributes[name] = Attribute(kind, {"value": value})
 
     def value(self, name: str) -> Any:
-        return self.attributes[name].properties["value"] if name in self.attributes else None
+        return self.attributes[name].properties.get("value") if name in self.attributes else None
 
     def trash(self) -> None:
         self.trashed = True
