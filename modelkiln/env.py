@@ -11,15 +11,16 @@ Read by modelkiln:
 
 Set for the libraries that we call, unless the user has: TRANSFORMERS_VERBOSITY, HF_HUB_DISABLE_TELEMETRY,
 HF_HUB_DISABLE_PROGRESS_BARS, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, MLFLOW_DISABLE_TELEMETRY; for our child processes
-HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE; while something is written to Neptune, NEPTUNE_DATA_DIRECTORY, or its client
-would leave a folder `.neptune` in the project; while backend `aotinductor` compiles, TORCHINDUCTOR_CACHE_DIR; while
-`modelkiln prove-gate` judges a good artifact, OMP_NUM_THREADS and MKL_NUM_THREADS. The checks run without the user's
-PYTEST_*, which could leave some out.
+HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE; while something is written to Neptune, NEPTUNE_DATA_DIRECTORY, since its
+client would leave a folder `.neptune` in the project; while backend `aotinductor` compiles, TORCHINDUCTOR_CACHE_DIR;
+while `modelkiln prove-gate` judges a good artifact, OMP_NUM_THREADS and MKL_NUM_THREADS. The checks run without the
+user's PYTEST_*, which could leave some out.
 
 Read by the libraries that we call, and by nobody here: HF_TOKEN, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD,
-MLFLOW_TRACKING_TOKEN, AWS_*; of Neptune, NEPTUNE_RETRIES_TIMEOUT (seconds for which a failing server is tried again; 60),
-NEPTUNE_REQUEST_TIMEOUT, NEPTUNE_ALLOW_SELF_SIGNED_CERTIFICATE, OAUTHLIB_INSECURE_TRANSPORT (1: http will do) and
-S3_ENDPOINT_URL (where it tracks files; AWS_ENDPOINT_URL does for both). Secrets come in this way only; they are never written into params, manifests or receipts.
+MLFLOW_TRACKING_TOKEN, AWS_*; by Neptune's client NEPTUNE_RETRIES_TIMEOUT (seconds for which a failing server is tried
+again; 60), NEPTUNE_REQUEST_TIMEOUT, NEPTUNE_ALLOW_SELF_SIGNED_CERTIFICATE, OAUTHLIB_INSECURE_TRANSPORT (1: plain http
+will do) and S3_ENDPOINT_URL (AWS_ENDPOINT_URL does for it too). Secrets come in this way only; they are never written
+into params, manifests or receipts.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def inductor_cache(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def neptune_data_folder() -> Iterator[None]:
-    """Neptune's client keeps what it is about to send in a folder that goes when the block ends; in the user's, if set."""
+    """Neptune's client keeps what it is about to send in a folder that goes with the block, or where the user says."""
     name = "NEPTUNE_DATA_DIRECTORY"
     if name in os.environ:
         yield

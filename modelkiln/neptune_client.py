@@ -13,7 +13,7 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -214,10 +214,9 @@ def _stopped(container: Any) -> Iterator[Any]:
     try:
         yield container
     finally:
-        try:
+        # Only its scratch files can fail now; all that matters has been written, or has failed before.
+        with suppress(OSError):
             container.stop(seconds=STOP_SECONDS)
-        except OSError:  # its scratch files; all that matters has been written, or has failed before
-            pass
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""What was compiled from a Neptune model version: the list that the tools of its users read, and modelkiln's own record.
+"""What was compiled from a Neptune model version: the list that its users' tools read, and modelkiln's own record.
 
 The list, model/compiled_model_versions, is one value, and Neptune has no way to change it only if nobody else has. So
 each link is first an attribute of its own, `modelkiln/compiled/REF`, and whoever writes the list puts into it all those

@@ -17,10 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from neptune_server.samples import trained
-
 from modelkiln import ModelkilnError
 from modelkiln.registries import Ref, neptune
+from neptune_server.samples import trained
 
 CHANGES = (
     "createExperiment",
@@ -74,7 +73,8 @@ class Children:
         return [(code, said) for code, said in self._ask({"wait": True})["ended"]]
 
     def _ask(self, question: dict[str, Any]) -> Any:
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())

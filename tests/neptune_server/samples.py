@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neptune_server.state import Attribute, Container, State
-
 from modelkiln import contents
 from modelkiln.contents import CONTENTS, GOLDEN_FILES, TRAINED
 from modelkiln.registries import Registration
+from neptune_server.state import Attribute, Container, State
 
 PROJECT = "team/models"
-SECRET = "the-key-that-nobody-may-see"  # noqa: S105
+SECRET = "the-key-that-nobody-may-see"
 FILES = {"model.safetensors": b"weights", "config.json": b"{}"}
 
 

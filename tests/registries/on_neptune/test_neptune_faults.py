@@ -1,4 +1,4 @@
-"""The server fails, and the process is killed: one line each, nothing half is ever visible, and the rerun completes it."""
+"""The server fails, or the process is killed: one line each, nothing half is visible, and the rerun completes it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,17 @@ def wanted(tmp_path: Path) -> Registration:
 def nobody_sees(wanted: Registration, options: neptune.Options) -> None:
     """Holds that no reader sees a version."""
     assert neptune.find("KEYB", wanted.digest, options) is None
-    try:
+    with suppress_no_model():
         assert neptune.versions("KEYB", options) == []
+
+
+@contextmanager
+def suppress_no_model() -> Iterator[None]:
+    try:
+        yield
     except ModelkilnError as error:
-        assert "no Model PROJ-KEYB" in str(error)
+        if "no Model PROJ-KEYB" not in str(error):
+            raise
 
 
 def one_complete(server: NeptuneServer, wanted: Registration, options: neptune.Options, tmp_path: Path) -> None:
@@ -58,7 +67,12 @@ def one_complete(server: NeptuneServer, wanted: Registration, options: neptune.O
     ],
 )
 def test_failure_that_passes_is_survived(
-    call: str, fault: dict[str, Any], server: NeptuneServer, options: neptune.Options, wanted: Registration, tmp_path: Path
+    call: str,
+    fault: dict[str, Any],
+    server: NeptuneServer,
+    options: neptune.Options,
+    wanted: Registration,
+    tmp_path: Path,
 ) -> None:
     server.fail(call, **fault)
     neptune.register(wanted, options)
@@ -72,7 +86,8 @@ def test_version_that_a_502_left_empty_is_never_complete(
 ) -> None:
     """The server has made it, the client doesn't know, and asks for another."""
     neptune.find("KEYB", wanted.digest, options)
-    server.fail("createExperiment", status=502, after=True, times=2)  # the model's and the version's
+    # The model's, which the client then finds is there, and the version's.
+    server.fail("createExperiment", status=502, after=True, times=3)
     neptune.register(wanted, options)
     one_complete(server, wanted, options, tmp_path)
     assert len(server.state.versions(MODEL, "team/models")) == 2
@@ -98,7 +113,11 @@ def test_version_that_a_502_left_empty_is_never_complete(
         ("fileAtomUpload", {"status": 422}, "fault of the test's"),
         ("fileAtomUpload", {"what": "garble"}, "was altered|did not come back as it was sent"),
         ("downloadAttribute", {"what": "cut"}, "Neptune at "),
-        ("downloadAttribute", {"what": "cut quietly"}, "was altered|did not come back as it was sent|is damaged|sha256"),
+        (
+            "downloadAttribute",
+            {"what": "cut quietly"},
+            "was altered|did not come back as it was sent|is damaged|sha256",
+        ),
         ("fileAtomUpload", {"what": "die", "seconds": 0, "then": "gone"}, "can't be reached"),
     ],
 )
