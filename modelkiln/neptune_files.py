@@ -117,7 +117,10 @@ def own_places(kinds: Mapping[str, str], where: str) -> dict[str, str]:
 
 def earlier_places(version: Any, kinds: Mapping[str, str], where: str) -> dict[str, str]:
     """{attribute: path} of a version that another system wrote, where its card says they are."""
-    return places(kinds, read_json(version, kinds, MODEL_CARD, where) or {}, where)
+    card = read_json(version, kinds, MODEL_CARD, where)
+    if not isinstance(card, dict | None):
+        raise ModelkilnError(f"{where}: {MODEL_CARD!r} is no JSON object")
+    return places(kinds, card or {}, where)
 
 
 def read_json(version: Any, kinds: Mapping[str, str], attribute: str, where: str) -> Any:

@@ -57,9 +57,8 @@ class Children:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait(10)
+        self._process.kill()
+        self._process.wait()
         self._scratch.cleanup()
 
     def start(self, folder: Path, **task: Any) -> int:
