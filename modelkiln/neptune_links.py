@@ -90,7 +90,7 @@ def _ref(each: Mapping[str, Any], key: str, project: str) -> str | None:
 
 
 def _is_same(one: Entry, other: Any) -> bool:
-    return isinstance(other, Mapping) and all(one[name] == other.get(name) for name in ("project", "with_id"))
+    return isinstance(other, Mapping) and all(one.get(name) == other.get(name) for name in ("project", "with_id"))
 
 
 def _write(source: Any, entries: list[Any], where: str) -> None:
