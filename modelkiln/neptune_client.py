@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from modelkiln import env
-from modelkiln.errors import ModelkilnError, one_line
+from modelkiln.errors import ModelkilnError
+from modelkiln.neptune_errors import said
 
 STOP_SECONDS = 5  # given to the client's threads at the end; what they still do is of no interest
 TEXT_LIMIT = 16384  # characters in a String: the client cuts what is longer, and only logs that
-LONGEST_MESSAGE = 400  # characters; the client's own explanations are pages
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def connected(where: Place) -> Iterator[Client]:
         OSError,
     ) as error:
         # The cause is left out: it may quote a header with the token.
-        raise ModelkilnError(f"Neptune at {where}: {_without_secrets(_said(error))}") from None
+        raise ModelkilnError(f"Neptune at {where}: {said(error)}") from None
 
 
 @contextmanager
@@ -227,37 +227,3 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield from _flat(value, f"{prefix}{name}/")
         else:
             yield f"{prefix}{name}", value
-
-
-def _said(error: Exception) -> str:
-    """The error without the client's banners, colours and advice."""
-    from neptune.common.exceptions import (
-        ClientHttpError,
-        Forbidden,
-        NeptuneConnectionLostException,
-        NeptuneInvalidApiTokenException,
-        Unauthorized,
-    )
-    from neptune.exceptions import MetadataContainerNotFound, ProjectNotFound
-
-    if isinstance(error, NeptuneConnectionLostException):
-        return f"can't be reached, or keeps failing: {one_line(error.cause)}"[:LONGEST_MESSAGE]
-    if isinstance(error, ClientHttpError):
-        return f"refused with status {error.status}: {one_line(error.response)}"[:LONGEST_MESSAGE]
-    if isinstance(error, (Unauthorized, NeptuneInvalidApiTokenException)):
-        return "401: the token in NEPTUNE_API_TOKEN is not, or no longer, accepted"
-    if isinstance(error, Forbidden):
-        return "403: the token in NEPTUNE_API_TOKEN has no permission for this project"
-    if isinstance(error, ProjectNotFound):
-        return "no such project, or none that this token may see"
-    if isinstance(error, MetadataContainerNotFound):
-        return f"no {type(error).__name__.removesuffix('NotFound')} {error.container_id.rsplit('/', 1)[-1]}"
-    if isinstance(error, OSError) and error.strerror:
-        return f"can't go on here: {error.strerror} ({error.filename or 'the temporary folder'})"
-    plain = re.sub(r"\x1b\[[0-9;]*m|-{4,}\w*-*", "", str(error))
-    return f"{type(error).__name__}: {one_line(plain)}"[:LONGEST_MESSAGE]
-
-
-def _without_secrets(message: str) -> str:
-    token = env.neptune_api_token()
-    return message.replace(token, "…") if token else message

@@ -16,7 +16,7 @@ LAYERS = [
     {"errors"},
     {"env", "files", "git", "machine", "plugins", "progress"},
     {"artifact", "bounds", "parity", "quality", "schema", "verdict"},
-    {"contents", "neptune_layout", "params", "s3", "toolchain", "golden"},
+    {"contents", "neptune_errors", "neptune_layout", "params", "s3", "toolchain", "golden"},
     {"cache", "compose", "encoder_module", "layouts", "phrase_store", "vocabulary"},
     {"onnx_export"},
     {"backends", "packed_module"},

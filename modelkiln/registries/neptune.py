@@ -138,6 +138,10 @@ def _find(client: Client, name: str, digest: str) -> Version | None:
 
 def _upload(client: Client, registration: Registration, options: Options) -> str:
     """The id of a version that holds everything, and is not complete: a new one, or what a run left that broke off."""
+    if long := [name for name, value in registration.tags.items() if len(value) > neptune_client.TEXT_LIMIT]:
+        raise ModelkilnError(
+            f"Neptune: {', '.join(long)}: longer than the {neptune_client.TEXT_LIMIT} characters it takes"
+        )
     model_id = client.model_id(registration.name)
     leftovers = neptune_versions.same(client, registration.name, registration.digest)
     with neptune_client.writable(client, model_id, leftovers[0].id if leftovers else None) as version:
