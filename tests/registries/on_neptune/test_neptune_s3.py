@@ -112,6 +112,10 @@ def test_artifact_of_another_system_is_followed_to_where_it_says(
     version = neptune.resolve(Ref("neptune", "KEYB", version="1"), options)
     registries.fetch_verified(version, tmp_path / "fetched", options)
     assert (tmp_path / "fetched/model/model.safetensors").read_bytes() == b"weights"
+    beside = {**tracked("s3://models/old/KEYB-7/model.safetensors.data", 3), "filePath": "model.safetensors.data"}
+    server.state.artifacts["h"].insert(0, beside)  # as tracking takes every key that begins so
+    registries.fetch_verified(version, tmp_path / "beside", options)
+    assert (tmp_path / "beside/model/model.safetensors").read_bytes() == b"weights"
     server.state.artifacts["h"] = [tracked("s3://models/old/KEYB-7/model.safetensors", 8)]
     with pytest.raises(ModelkilnError, match="7 bytes came, expected 8"):
         registries.fetch_verified(version, tmp_path / "again", options)
