@@ -3,6 +3,8 @@
 Read by modelkiln:
     MODELKILN_CACHE       folder for model versions fetched from a registry (default: ~/.cache/modelkiln)
     MLFLOW_TRACKING_URI   the MLflow server: for `load`, and for upload where params.yaml names none
+    NEPTUNE_API_TOKEN     the key to a Neptune server, which also holds its address
+    NEPTUNE_PROJECT       WORKSPACE/PROJECT on it: for `load`, and for upload where params.yaml names none
     HF_ENDPOINT           another Hugging Face hub than the public one
     HF_HUB_OFFLINE        1: the `hub` source refuses to run
     CXX                   the C++ compiler of backend `aotinductor` (default: g++)
@@ -10,18 +12,23 @@ Read by modelkiln:
 Set for the libraries that we call, unless the user has: TRANSFORMERS_VERBOSITY, HF_HUB_DISABLE_TELEMETRY,
 HF_HUB_DISABLE_PROGRESS_BARS, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, MLFLOW_DISABLE_TELEMETRY,
 MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR; for our
-child processes HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE; while backend `aotinductor` compiles, TORCHINDUCTOR_CACHE_DIR;
-while `modelkiln prove-gate` judges a good artifact, OMP_NUM_THREADS and MKL_NUM_THREADS. The checks run without the user's
-PYTEST_*, which could leave some out.
+child processes HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE; while something is written to Neptune,
+NEPTUNE_DATA_DIRECTORY, since its client would leave a folder `.neptune` in the project; while backend `aotinductor`
+compiles, TORCHINDUCTOR_CACHE_DIR; while `modelkiln prove-gate` judges a good artifact, OMP_NUM_THREADS and
+MKL_NUM_THREADS. The checks run without the user's PYTEST_*, which could leave some out.
 
 Read by the libraries that we call, and by nobody here: HF_TOKEN, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD,
-MLFLOW_TRACKING_TOKEN, AWS_*. Secrets come in this way only; they are never written into params, manifests or receipts.
+MLFLOW_TRACKING_TOKEN, AWS_*; by Neptune's client NEPTUNE_RETRIES_TIMEOUT (seconds for which a failing server is tried
+again; 60), NEPTUNE_REQUEST_TIMEOUT, NEPTUNE_ALLOW_SELF_SIGNED_CERTIFICATE, OAUTHLIB_INSECURE_TRANSPORT (1: plain http
+will do) and S3_ENDPOINT_URL (AWS_ENDPOINT_URL does for it too). Secrets come in this way only; they are never written
+into params, manifests or receipts.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +57,16 @@ def mlflow_credentials() -> list[tuple[str, str]]:
     user = os.environ.get("MLFLOW_TRACKING_USERNAME", "")
     names = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
     return [(user, secret) for name in names if (secret := os.environ.get(name))]
+
+
+def neptune_api_token() -> str:
+    """The key to Neptune, or nothing."""
+    return os.environ.get("NEPTUNE_API_TOKEN", "").strip()
+
+
+def neptune_project() -> str | None:
+    """The Neptune project that the environment names, or None."""
+    return os.environ.get("NEPTUNE_PROJECT") or None
 
 
 def hub_endpoint() -> str:
@@ -95,6 +112,21 @@ def inductor_cache(folder: Path) -> Iterator[None]:
         del os.environ["TORCHINDUCTOR_CACHE_DIR"]
         if before is not None:
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = before
+
+
+@contextmanager
+def neptune_data_folder() -> Iterator[None]:
+    """Neptune's client keeps what it is about to send in a folder that goes with the block, or where the user says."""
+    name = "NEPTUNE_DATA_DIRECTORY"
+    if name in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="modelkiln-") as folder:
+        os.environ[name] = folder
+        try:
+            yield
+        finally:
+            del os.environ[name]
 
 
 @contextmanager
