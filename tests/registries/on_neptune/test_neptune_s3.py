@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from neptune_server import NeptuneServer
 from neptune_server.samples import earlier, trained
-from s3_server import VARIABLES, s3_server
 
 from modelkiln import ModelkilnError, registries
 from modelkiln.registries import Ref, neptune
@@ -26,18 +24,20 @@ NAMES = {
 }
 
 
-@pytest.fixture(scope="module")
-def s3_address() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
+VARIABLES = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
 @pytest.fixture
-def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+def bucket(s3_process: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An empty bucket `models`."""
     import boto3
 
-    for name, value in {**VARIABLES, "AWS_ENDPOINT_URL": s3_address}.items():
+    for name, value in {**VARIABLES, "AWS_ENDPOINT_URL": s3_process}.items():
         monkeypatch.setenv(name, value)
     made = boto3.resource("s3").Bucket("models")
     made.create()

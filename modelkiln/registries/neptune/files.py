@@ -16,13 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelkiln import contents, neptune_client, s3
+from modelkiln import contents, s3
 from modelkiln.contents import CARD, CONTENTS, GOLDEN, GOLDEN_FILES, MODEL, VERDICT
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import is_inside, relative_files, to_json, write_text
-from modelkiln.neptune_layout import ARTIFACTS, CARD_FILE, OWN, TEST_FILES, places
-from modelkiln.neptune_layout import CARD as MODEL_CARD
+from modelkiln.neptune.layout import ARTIFACTS, CARD_FILE, OWN, TEST_FILES, places
+from modelkiln.neptune.layout import CARD as MODEL_CARD
 from modelkiln.progress import track
+from modelkiln.registries.neptune import client as neptune_client
 
 OTHERS = f"{OWN}/files"
 FILES = ("File", "Artifact")

@@ -14,14 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelkiln import env, neptune_client, neptune_files, neptune_links, neptune_versions
+from modelkiln import env
 from modelkiln.contents import MODEL
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import relative_files
-from modelkiln.neptune_client import Client, Place, connected
-from modelkiln.neptune_versions import COMPLETE, DIGEST, KIND, LINEAGE, PREVIOUS, PROJECT, STATUS
 from modelkiln.progress import step
 from modelkiln.registries import Ref, Registration, Version, locked
+from modelkiln.registries.neptune import client as neptune_client
+from modelkiln.registries.neptune import files as neptune_files
+from modelkiln.registries.neptune import links as neptune_links
+from modelkiln.registries.neptune import versions as neptune_versions
+from modelkiln.registries.neptune.client import Client, Place, connected
+from modelkiln.registries.neptune.versions import COMPLETE, DIGEST, KIND, LINEAGE, PREVIOUS, PROJECT, STATUS
 
 
 @dataclass(frozen=True)

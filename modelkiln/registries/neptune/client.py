@@ -20,7 +20,7 @@ from typing import Any
 
 from modelkiln import env
 from modelkiln.errors import ModelkilnError
-from modelkiln.neptune_errors import said
+from modelkiln.registries.neptune.errors import said
 
 STOP_SECONDS = 5  # given to the client's threads at the end; what they still do is of no interest
 TEXT_LIMIT = 16384  # characters in a String: the client cuts what is longer, and only logs that

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelkiln import neptune_client, neptune_files, neptune_links
 from modelkiln.contents import KINDS, LEGACY, MODEL, TRAINED
 from modelkiln.errors import ModelkilnError
-from modelkiln.neptune_client import Client
-from modelkiln.neptune_layout import COMPILED_VERSIONS, OWN
+from modelkiln.neptune.layout import COMPILED_VERSIONS, OWN
 from modelkiln.registries import Version
+from modelkiln.registries.neptune import client as neptune_client
+from modelkiln.registries.neptune import files as neptune_files
+from modelkiln.registries.neptune import links as neptune_links
+from modelkiln.registries.neptune.client import Client
 
 REGISTRY = "neptune"
 DIGEST = f"{OWN}/digest"

@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modelkiln import neptune_client, neptune_files
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import write_text
-from modelkiln.neptune_layout import COMPILED_VERSIONS, OWN
+from modelkiln.neptune.layout import COMPILED_VERSIONS, OWN
+from modelkiln.registries.neptune import client as neptune_client
+from modelkiln.registries.neptune import files as neptune_files
 
 LINKS = f"{OWN}/compiled/"
 ATTEMPTS = 10  # each is needed only when another writer came in between
