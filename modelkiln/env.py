@@ -10,9 +10,9 @@ Read by modelkiln:
 Set for the libraries that we call, unless the user has: TRANSFORMERS_VERBOSITY, HF_HUB_DISABLE_TELEMETRY,
 HF_HUB_DISABLE_PROGRESS_BARS, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, MLFLOW_DISABLE_TELEMETRY,
 MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR; for our
-child processes HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE; while backend `aotinductor` compiles, TORCHINDUCTOR_CACHE_DIR;
-while `modelkiln prove-gate` judges a good artifact, OMP_NUM_THREADS and MKL_NUM_THREADS. The checks run without the user's
-PYTEST_*, which could leave some out.
+child processes HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE; while backend `aotinductor` compiles,
+TORCHINDUCTOR_CACHE_DIR; while `modelkiln prove-gate` judges a good artifact, OMP_NUM_THREADS and MKL_NUM_THREADS. The
+checks run without the user's PYTEST_*, which could leave some out.
 
 Read by the libraries that we call, and by nobody here: HF_TOKEN, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD,
 MLFLOW_TRACKING_TOKEN, AWS_*. Secrets come in this way only; they are never written into params, manifests or receipts.
