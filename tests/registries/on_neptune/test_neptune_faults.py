@@ -57,12 +57,12 @@ def one_complete(server: NeptuneServer, wanted: Registration, options: neptune.O
 @pytest.mark.parametrize(
     ("call", "fault"),
     [
-        ("createExperiment", {"status": 503}),
+        pytest.param("createExperiment", {"status": 503}, marks=pytest.mark.heavy),
         ("executeOperations", {"status": 500}),
-        ("fileAtomUpload", {"status": 500}),
+        pytest.param("fileAtomUpload", {"status": 500}, marks=pytest.mark.heavy),
         ("fileAtomUpload", {"status": 502, "after": True}),
         ("fileAtomUpload", {"what": "die"}),
-        ("downloadAttribute", {"status": 503}),
+        pytest.param("downloadAttribute", {"status": 503}, marks=pytest.mark.heavy),
         ("executeOperations", {"status": 401, "error": "AUTHORIZATION_TOKEN_EXPIRED"}),
     ],
 )
@@ -100,19 +100,25 @@ def test_version_that_a_502_left_empty_is_never_complete(
     ("call", "fault", "message"),
     [
         ("getClientConfig", {"status": 500}, "can't be reached, or keeps failing: 500"),
-        ("createExperiment", {"status": 503}, "can't be reached, or keeps failing: 503"),
-        ("executeOperations", {"status": 500}, "can't be reached, or keeps failing: 500"),
+        pytest.param(
+            "createExperiment", {"status": 503}, "can't be reached, or keeps failing: 503", marks=pytest.mark.heavy
+        ),
+        pytest.param(
+            "executeOperations", {"status": 500}, "can't be reached, or keeps failing: 500", marks=pytest.mark.heavy
+        ),
         ("fileAtomUpload", {"status": 500}, "can't be reached, or keeps failing: 500"),
-        ("downloadAttribute", {"status": 503}, "can't be reached, or keeps failing: 503"),
+        pytest.param(
+            "downloadAttribute", {"status": 503}, "can't be reached, or keeps failing: 503", marks=pytest.mark.heavy
+        ),
         ("fileAtomUpload", {"status": 400}, "refused with status 400: .*a fault of the test's"),
-        ("createExperiment", {"status": 400}, "refused with status 400"),
+        pytest.param("createExperiment", {"status": 400}, "refused with status 400", marks=pytest.mark.heavy),
         ("executeOperations", {"status": 401}, "401: the token in NEPTUNE_API_TOKEN is not, or no longer, accepted"),
-        ("fileAtomUpload", {"status": 401}, "401: the token"),
+        pytest.param("fileAtomUpload", {"status": 401}, "401: the token", marks=pytest.mark.heavy),
         ("fileAtomUpload", {"status": 403}, "403: the token"),
-        ("getProject", {"status": 401}, "401: the token"),
-        ("fileAtomUpload", {"status": 422}, "fault of the test's"),
+        pytest.param("getProject", {"status": 401}, "401: the token", marks=pytest.mark.heavy),
+        pytest.param("fileAtomUpload", {"status": 422}, "fault of the test's", marks=pytest.mark.heavy),
         ("fileAtomUpload", {"what": "garble"}, "the list of contents is damaged"),
-        ("downloadAttribute", {"what": "cut"}, "Neptune at "),
+        pytest.param("downloadAttribute", {"what": "cut"}, "Neptune at ", marks=pytest.mark.heavy),
         (
             "downloadAttribute",
             {"what": "cut quietly"},
