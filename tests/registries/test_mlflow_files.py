@@ -65,11 +65,23 @@ def test_names_and_sizes_of_all_kinds_come_back(place: Place, tmp_path: Path) ->
         "x" * 200: b"3",
         "1_Pooling/model": b"4",
         "data/data/data": b"5",
+        "data/data/other": b"6",
     }
     wanted = trained(place, tmp_path / "model", files)
     registries.fetch_verified(mlflow.register(wanted, place.options), tmp_path / "fetched", place.options)
     assert {name: (tmp_path / "fetched" / "model" / name).read_bytes() for name in files} == files
     the_only(place, wanted)
+
+
+@pytest.mark.parametrize("name", ["weights/weights", "a/a/a", "data"])
+def test_name_that_a_server_would_lose_is_refused_before_anything_is_there(
+    name: str, place: Place, tmp_path: Path
+) -> None:
+    """MLflow's client takes a folder with one file of the folder's name for that file."""
+    wanted = trained(place, tmp_path / "model", {name: b"1"})
+    with pytest.raises(ModelkilnError, match="alone in a folder of its own name"):
+        mlflow.register(wanted, place.options)
+    assert seen(place) == set()
 
 
 @pytest.mark.parametrize("name", ["50%25.bin", "a#b.bin", "a?b.bin"])

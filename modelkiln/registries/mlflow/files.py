@@ -21,13 +21,25 @@ UNSAFE = "%?#"  # mean something else in the addresses that MLflow's client make
 
 
 def check_names(model: Path) -> None:
-    """Raises ModelkilnError where MLflow would keep a file under another name than its own."""
+    """Raises ModelkilnError where MLflow would keep a file under another name than its own, or lose it."""
+    names = relative_files(model)
     mistakes = [
         f"{name!r} has characters that MLflow can't keep in a name ({' '.join(UNSAFE)}); rename it"
-        for name in relative_files(model)
+        for name in names
         if set(UNSAFE) & set(name)
     ]
+    mistakes += [
+        f"{name!r} is alone in a folder of its own name, and MLflow can't list it; rename it"
+        for name in names
+        if _is_alone(model, name)
+    ]
     raise_all(f"{model}: not registered", mistakes)
+
+
+def _is_alone(model: Path, name: str) -> bool:
+    """Whether a server's list of the file's folder looks, to MLflow's client, like the list of a file."""
+    held = PurePosixPath(DATA, name)
+    return held.name == held.parent.name and len(list((model / name).parent.iterdir())) == 1
 
 
 def amount(model: Path) -> str:
