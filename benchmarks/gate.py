@@ -100,7 +100,7 @@ def page(proofs: Proofs, machine: str) -> str:
         "said; the check that refused it, with the figure that gave it away; and how many others of the checks that",
         "judged it failed. With `--checks named` those are the ones that its kind names.",
     ]
-    for backend, proof in proofs.items():
+    for backend, proof in sorted(proofs.items()):
         rows = [Row(**row) for row in proof["rows"]]
         refused = sum(row.outcome == "refused" for row in rows)
         idle = sum(row.outcome == "not applicable" for row in rows)
