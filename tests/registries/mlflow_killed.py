@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the project
+sys.path.insert(0, str(Path(__file__).parents[1]))  # its tests
 
 from registries.mlflow_places import Place, trained
 
