@@ -7,9 +7,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 test test-all bench: export HF_HUB_OFFLINE := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-# Three test files at a time, since some wait for servers, in the order of tests/conftest.py; one thread each: what they
-# load does not scale with threads.
-PYTEST := OMP_NUM_THREADS=1 pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Two test files at a time, in the order of tests/conftest.py, one thread each: what they load does not scale with threads.
+PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup repro test test-all lint bench lock clean
 .DEFAULT_GOAL := help

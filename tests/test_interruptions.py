@@ -70,6 +70,7 @@ def test_receipt_of_another_registry_is_noticed_and_made_true(clone: Clone) -> N
     assert "keywords-tiny@champion, version 1" in clone.modelkiln("where").stdout
 
 
+@pytest.mark.heavy  # test_lineage runs an experiment, too
 def test_experiment_composes_and_runs_and_its_artifact_is_uploaded_after_it(clone: Clone) -> None:
     chosen = ["model=tiny", "backend=generic", "variant=base", "compile.max_batch=16"]
     done = clone.run("dvc", "exp", "run", *(part for each in chosen for part in ("-S", each)), "validate")

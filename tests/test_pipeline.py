@@ -56,11 +56,11 @@ def test_one_param_runs_its_own_stages(override: str, stages: list[str], clone: 
         ("stages/upload.py", ["upload"]),
         pytest.param("modelkiln/registries/mlflow/__init__.py", ["download", "upload"], marks=heavy),
         # The same verdict: nothing to upload.
-        ("modelkiln/checks/test_vectors.py", ["validate"]),
+        pytest.param("modelkiln/checks/test_vectors.py", ["validate"], marks=heavy),
         pytest.param("modelkiln/keywords/ranking.py", ["validate"], marks=heavy),
         # The same artifact: nothing to validate.
         pytest.param("modelkiln/worker.py", ["compile"], marks=heavy),
-        ("conf/words.txt", ["compile"]),
+        pytest.param("conf/words.txt", ["compile"], marks=heavy),
         ("modelkiln/sources/local.py", ["download"]),
     ],
 )

@@ -33,6 +33,7 @@ def test_two_compiles_give_the_same_bytes(table_artifact: Path, tiny_source: Pat
         assert not file.is_file() or str(ROOT).encode() not in file.read_bytes()
 
 
+@pytest.mark.heavy
 def test_two_compiles_in_int8_give_the_same_bytes(
     tiny_artifact_for: Callable[[str, str], Path], tiny_source: Path, tmp_path: Path
 ) -> None:

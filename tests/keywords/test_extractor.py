@@ -44,7 +44,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture(scope="module", params=["real_artifact", "real_onnx_artifact"])
+@pytest.fixture(scope="module", params=[pytest.param("real_artifact", marks=pytest.mark.heavy), "real_onnx_artifact"])
 def extractor(request: pytest.FixtureRequest) -> KeywordExtractor:
     """Over TorchScript; and as `make repro` compiles it, with a compiled vocabulary."""
     found: KeywordExtractor = modelkiln.load(request.getfixturevalue(request.param))

@@ -45,7 +45,7 @@ def finish(process: subprocess.Popen[str]) -> str:
     return out
 
 
-@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.heavy)])
 def test_upload_that_is_killed_again_and_again_some_steps_later_each_time_is_one_version(
     every: int, embedded: Place, tmp_path: Path
 ) -> None:
@@ -60,6 +60,7 @@ def test_upload_that_is_killed_at_any_step_is_completed_by_the_next(place: Place
     assert found["killed"] >= 30
 
 
+@pytest.mark.heavy
 def test_upload_to_a_server_that_is_killed_at_some_steps_is_completed_by_the_next(
     remote: Place, tmp_path: Path
 ) -> None:

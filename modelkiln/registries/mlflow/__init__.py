@@ -98,12 +98,20 @@ def register(registration: Registration, options: Options) -> Version:
 
 def set_alias(version: Version, alias: str, options: Options) -> None:
     """See Registry.set_alias."""
+    from mlflow.exceptions import MlflowException
+
     with connected(options) as (client, location), locked(lock_file(options)):
         _complete(client.get_model_version(version.name, version.version), location)
         before = client.get_registered_model(version.name).aliases.get(alias)
         if before is not None and str(before) != version.version:
             client.set_model_version_tag(version.name, version.version, f"previous.{alias}", str(before))
-        client.set_registered_model_alias(version.name, alias, version.version)
+        try:
+            client.set_registered_model_alias(version.name, alias, version.version)
+        except MlflowException as error:
+            # Of two machines that set an alias for the first time at once, the server's database refuses one.
+            if error.error_code != "BAD_REQUEST":
+                raise
+            client.set_registered_model_alias(version.name, alias, version.version)
 
 
 def link(source: Version, compiled: Version, options: Options) -> None:
