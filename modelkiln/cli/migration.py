@@ -83,7 +83,7 @@ def _target(to: str) -> tuple[str, Any]:
     from modelkiln import params, registries
 
     name, _, address = to.partition(":")
-    registry = registries.load(name)
+    registries.load(name)
     if address:
         if name != "mlflow":
             raise ModelkilnError(f"--to {to}: {name} takes no address here; write --to {name}")
@@ -91,11 +91,7 @@ def _target(to: str) -> tuple[str, Any]:
         if address.startswith("sqlite:///"):  # MLflow's own choice would depend on the working folder
             values["artifact_root"] = str(Path(address.removeprefix("sqlite:///")).parent / "files")
         return name, params.options("registries", name, values, "--to")
-    if params.PARAMS.exists():
-        upload = params.load().upload
-        if upload.registry == name:
-            return name, params.options("registries", name, upload.options, "upload.options")
-    return name, registry.Options()
+    return name, registries.project_place(name).options
 
 
 def _left(left: list[str]) -> list[str]:
