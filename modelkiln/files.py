@@ -31,6 +31,12 @@ def relative_files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
 
 
+def folder_digest(folder: Path) -> str:
+    """The hex SHA-256 of the paths and the contents of all files below a folder."""
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in relative_files(folder)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def is_inside(relative: str) -> bool:
     """Whether a path that came from outside stays in the folder that it is joined to, on every system."""
     path = PurePosixPath(relative)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelkiln.errors import ModelkilnError
-from modelkiln.files import relative_files, sha256
+from modelkiln.files import folder_digest, relative_files
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,7 @@ def fetch(dest: Path, options: Options, files: list[str]) -> tuple[str, str]:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise ModelkilnError(f"{folder}: not there: {', '.join(missing)}")
-    digest = hashlib.sha256()
     for name in names:
         (dest / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, dest / name)
-        digest.update(f"{sha256(dest / name)}  {name}\n".encode())
-    return folder.resolve().name, digest.hexdigest()
+    return folder.resolve().name, folder_digest(dest)

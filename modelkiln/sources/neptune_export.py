@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelkiln.contents import MODEL
 from modelkiln.errors import ModelkilnError
-from modelkiln.files import relative_files, sha256
+from modelkiln.files import folder_digest
 from modelkiln.neptune import exported
 from modelkiln.progress import track
 
@@ -44,5 +43,4 @@ def fetch(dest: Path, options: Options, files: list[str]) -> tuple[str, str]:
         if (dest / own[path]).exists():
             raise ModelkilnError(f"{version.folder}: {path} and the model's own {own[path]} are one file here")
         exported.bring(placed[path], dest / own[path])
-    lines = [f"{sha256(dest / name)}  {name}\n" for name in relative_files(dest)]
-    return f"{SOURCE}:{version.id}", hashlib.sha256("".join(lines).encode()).hexdigest()
+    return f"{SOURCE}:{version.id}", folder_digest(dest)

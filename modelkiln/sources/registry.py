@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 from modelkiln import params, registries
 from modelkiln.contents import CONTENTS, MODEL, TRAINED
 from modelkiln.errors import ModelkilnError
-from modelkiln.files import relative_files, sha256
+from modelkiln.files import folder_digest, relative_files
 from modelkiln.registries import Ref
 
 
@@ -53,10 +52,4 @@ def fetch(dest: Path, options: Options, files: list[str]) -> tuple[str, str]:
                 raise ModelkilnError(f"{version.ref}: {name} and the model's own {inside} are one file here")
             (dest / inside).parent.mkdir(parents=True, exist_ok=True)
             os.replace(fetched / name, dest / inside)
-    return version.ref, version.digest or _digest(dest)
-
-
-def _digest(folder: Path) -> str:
-    """Of what was fetched, for a version that another system registered without any."""
-    lines = [f"{sha256(folder / name)}  {name}\n" for name in relative_files(folder)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return version.ref, version.digest or folder_digest(dest)  # another system registers without a digest

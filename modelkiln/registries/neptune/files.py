@@ -1,6 +1,6 @@
 """The files of a Neptune model version: up into its attributes, or into S3 and tracked there, and down again.
 
-Beside what modelkiln.neptune_layout says, modelkiln keeps under `modelkiln/`:
+Beside what modelkiln.neptune.layout says, modelkiln keeps under `modelkiln/`:
 
     digest, kind, status, lineage/…        text
     card.md, verdict.json, contents.json   files, as modelkiln.contents has them
