@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from in_thread import answering
 
 FILES = "/api/2.0/mlflow-artifacts/artifacts"
 # What a registration asks for, by method and path.
@@ -134,14 +135,8 @@ def proxy(upstream: str, fault: Callable[[Request], Fault | None] = lambda _: No
     running = _Proxy(("127.0.0.1", 0), _Handler)
     running.daemon_threads = True
     running.proxy = Proxy(f"http://127.0.0.1:{running.server_port}", upstream.removeprefix("http://"), fault)
-    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with answering(running):
         yield running.proxy
-    finally:
-        running.shutdown()
-        thread.join()
-        running.server_close()
 
 
 def once(kind: str, fault: Fault) -> Callable[[Request], Fault | None]:

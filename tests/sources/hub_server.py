@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
+
+from in_thread import answering
 
 from modelkiln.files import relative_files
 
@@ -59,14 +60,8 @@ def serve(folder: Path, fault: Fault = lambda _: False) -> Iterator[Hub]:
     """A hub that serves the files of `folder` as the repository REPO at COMMIT."""
     server = Server(("127.0.0.1", 0), Handler)
     server.hub = Hub(f"http://127.0.0.1:{server.server_port}", folder, relative_files(folder), fault)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with answering(server):
         yield server.hub
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def refuse(status: int, code: str = "", message: str = "") -> Fault:
