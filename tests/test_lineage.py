@@ -1,35 +1,110 @@
-"""A real run of the pipeline on a trained model: from the registry, and back into it, linked both ways."""
+"""The loop with each registry: a trained model goes in, is compiled from there, goes back, is loaded by its alias."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from clone import STAGES, TINY, Clone, stages_that_ran
+from neptune_server import NeptuneServer
+from neptune_server.samples import PROJECT, token
 
+import modelkiln
+from modelkiln import registries
 from modelkiln.verdict import read_verdict
 
 pytestmark = pytest.mark.pipeline
 
 
-def test_trained_model_is_compiled_from_the_registry_and_linked(clone: Clone, tiny_model: Path) -> None:
-    said = clone.modelkiln("register-trained", str(tiny_model), "keywords-tiny-trained", "--golden", "golden.jsonl")
-    assert said.stdout.startswith("mlflow:keywords-tiny-trained/1, alias champion, digest ")
-    chosen = [*TINY, "variant=trained"]
+@dataclass
+class Loop:
+    """One registry, as the README's commands have it."""
+
+    name: str
+    trained: str
+    compiled: str
+    version: str  # of the compiled model, when all is done
+    registry: list[str] = field(default_factory=list)  # the choice in conf/
+    names: list[str] = field(default_factory=list)  # where the defaults' are none
+    settings: dict[str, str] = field(default_factory=dict)  # environment
+    options: dict[str, str] = field(default_factory=dict)
+
+    def versions(self, name: str) -> list[registries.Version]:
+        registry = registries.load(self.name)
+        return registry.versions(name, registry.Options(**self.options))
+
+
+@pytest.fixture
+def mlflow(clone: Clone) -> Loop:
+    # Version 1 is the base variant's, which the clone came with.
+    uri = f"sqlite:///{clone.folder}/registry/mlflow.db"
+    return Loop("mlflow", "keywords-tiny-trained", "keywords-tiny", "2", options={"tracking_uri": uri})
+
+
+@pytest.fixture
+def mlflow_by_its_server(request: pytest.FixtureRequest) -> Loop:
+    uri = request.getfixturevalue("mlflow_server").url
+    return Loop(
+        *("mlflow", "keywords-tiny-trained", "keywords-tiny", "1", ["registry=mlflow-server"]),
+        settings={"MLFLOW_TRACKING_URI": uri},
+        options={"tracking_uri": uri},
+    )
+
+
+@pytest.fixture
+def neptune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
+    server = NeptuneServer(tmp_path)
+    server.start()
+    server.state.add_project(PROJECT, "PROJ")
+    settings = {
+        "NEPTUNE_API_TOKEN": token(server.url),
+        "NEPTUNE_PROJECT": PROJECT,
+        "OAUTHLIB_INSECURE_TRANSPORT": "1",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    names = ["download.sources.registry.name=KEYB", "upload.name=KEYWORDS"]
+    yield Loop("neptune", "KEYB", "KEYWORDS", "1", ["registry=neptune"], names, settings)
+    server.die()
+
+
+@pytest.mark.parametrize(
+    "registry",
+    ["mlflow", *(pytest.param(name, marks=pytest.mark.heavy) for name in ("mlflow_by_its_server", "neptune"))],
+)
+def test_trained_model_is_compiled_from_the_registry_linked_and_loaded(
+    registry: str, clone: Clone, tiny_model: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    loop: Loop = request.getfixturevalue(registry)
+    clone.environment |= {**loop.settings, "MODELKILN_CACHE": str(tmp_path / "cache")}
+    clone.compose(*loop.registry)
+    said = clone.modelkiln("register-trained", str(tiny_model), loop.trained, "--golden", "golden.jsonl")
+    source = f"{loop.name}:{loop.trained}/1"
+    assert said.stdout.startswith(f"{source}, alias champion, digest ")
+    chosen = [*TINY, "variant=trained", *loop.registry, *loop.names]
     done = clone.run("dvc", "exp", "run", *(part for each in chosen for part in ("-S", each)))
     assert stages_that_ran(done) == STAGES
-    assert clone.read("artifacts/source/revision.json")["id"] == "mlflow:keywords-tiny-trained/1"
+    assert clone.read("artifacts/source/revision.json")["id"] == source
     verdict = read_verdict(clone.folder / "reports/validation/verdict.json")
     (registered,) = [check for check in verdict.checks if check.name == "registered: predictions"]
     assert (registered.outcome, registered.figures["agreement"].value) == ("passed", 1.0)
-    # Version 1 is the base variant's, which the clone came with.
-    trained = clone.modelkiln("versions", "keywords-tiny-trained").stdout
-    assert trained.rstrip().endswith("compiled into mlflow:keywords-tiny/2")
-    compiled = clone.modelkiln("versions", "keywords-tiny").stdout.splitlines()
-    assert ("champion" in compiled[1], compiled[1].endswith("from mlflow:keywords-tiny-trained/1")) == (True, True)
-    # The same again is the same version: nothing runs, and nothing is registered twice.
+    compiled = f"{loop.name}:{loop.compiled}/{loop.version}"
+
+    def linked() -> None:
+        (trained,) = loop.versions(loop.trained)
+        *_, last = loop.versions(loop.compiled)
+        assert (trained.ref, trained.compiled) == (source, (compiled,))
+        assert (last.ref, last.tags["source_id"], "champion" in last.aliases) == (compiled, source, True)
+
+    linked()
+    # The same again is the same version: nothing is registered twice.
     clone.run("dvc", "repro", "--force", "--single-item", "upload")
-    assert clone.modelkiln("versions", "keywords-tiny-trained").stdout == trained
-    assert clone.modelkiln("rollback", "keywords-tiny").stdout == (
-        "mlflow:keywords-tiny@champion is version 1, and was 2\n"
-    )
+    linked()
+    text = "The tram line opens on Friday."
+    (tmp_path / "texts.jsonl").write_text(json.dumps({"id": "1", "text": text}) + "\n")
+    said = clone.modelkiln("extract", f"{loop.name}:{loop.compiled}@champion", str(tmp_path / "texts.jsonl"))
+    expected = modelkiln.load(clone.folder / "artifacts" / "compiled").extract_keywords(text)
+    assert json.loads(said.stdout)["keywords"] == json.loads(json.dumps(expected))

@@ -7,6 +7,7 @@ single upload, which nothing kills.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -39,6 +40,9 @@ CALLS = (
 def main() -> None:
     plan = json.loads(Path(sys.argv[1]).read_text())
     env.keep_libraries_quiet()
+    # Once, for all children; its client imports them when it opens a database.
+    for store in ("model_registry", "tracking"):
+        importlib.import_module(f"mlflow.store.{store}.sqlalchemy_store")
 
     place = Place(registries.mlflow.Options(*plan["options"]), plan["name"], plan["options"][0], Path())
     folder = Path(plan["model"])
