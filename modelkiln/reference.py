@@ -29,4 +29,5 @@ def load_uncompiled(source: Path, remedy: str) -> Any:
             model_kwargs={"use_safetensors": True},
         )
     except Exception as error:
-        raise ModelkilnError(f"{source}: the uncompiled model can't be loaded: {one_line(error)}; {remedy}") from error
+        # No cause: each of the checks would show its traceback again.
+        raise ModelkilnError(f"{source}: the uncompiled model can't be loaded: {one_line(error)}; {remedy}") from None

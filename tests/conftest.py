@@ -30,7 +30,7 @@ from modelkiln.golden import SHIPPED
 from modelkiln.registries import mlflow
 
 # Whole files are handed out in this order, the longest first: the last ones to run should be short.
-FIRST = ["test_pipeline", "test_encoder", "test_extractor", "test_validation", "test_interruptions", "test_prove"]
+FIRST = ["test_pipeline", "test_encoder", "test_validation", "test_lineage", "test_interruptions", "test_mlflow_faults"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
