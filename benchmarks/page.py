@@ -55,6 +55,7 @@ def write_page(path: Path, data: dict[str, Any]) -> None:
         "backends": _backends,
         "table": _table,
         "stream": _stream,
+        "registries": _registries,
     }
     for name, section in sections.items():
         if name in data:
@@ -174,9 +175,46 @@ def _stream(part: dict[str, Any]) -> str:
     )
 
 
+def _registries(part: dict[str, Any]) -> str:
+    rows = {(row["place"], row["step"]): row for row in part["rows"]}
+    (copy,) = [row for row in part["rows"] if row["step"] == "copy"]
+    places = list(dict.fromkeys(place for place, step in rows if step != "copy"))
+
+    def cost(place: str, step: str) -> str:
+        row = rows[place, step]
+        times = "" if step == "again" else f" ({row['times_copy']:.0f})"
+        return f"{row['seconds']:.2f} s{times}"
+
+    lines = [
+        [
+            place,
+            *(cost(place, step) for step in ("upload", "client upload", "again", "download", "client download")),
+            f"{rows[place, 'again']['start_s']:.1f} s",
+            *(f"{rows[place, step]['peak_mb']:.0f}" for step in ("again", "upload", "download")),
+        ]
+        for place in places
+    ]
+    head = ["", "upload", "client's own", "the same again", "download", "client's own", "start"]
+    head += ["MB: nothing done", "MB: upload", "MB: download"]
+    return (
+        f"## Registries\n\n{_where(part)}. The artifact, {part['files']} files and {part['mb']:.0f} MB, goes into each "
+        f"registry and comes back, {part['rounds']} rounds, medians, each transfer a process of its own. In brackets: "
+        f"times a plain copy of the same folder, which takes {copy['seconds']:.2f} s and {copy['peak_mb']:.0f} MB, all "
+        "in the page cache. *Client's own* is what the registry's client takes for the same files, without a record, "
+        "without checking what arrived. *The same again* is an upload of what is there. *Start* is importing the "
+        "client and asking a first question, which every process pays once. MB is the peak of the process. The servers "
+        "run on the same machine; Neptune's is the one that the tests have, whose speed says nothing of Neptune's own, "
+        f"but of the client and of us.\n\n{markdown(head, lines)}\n"
+    )
+
+
 def _facts(part: dict[str, Any]) -> str:
+    return f"{_where(part)}; texts: {part['documents_name']}."
+
+
+def _where(part: dict[str, Any]) -> str:
     machine = part["machine"]
     return (
         f"`{part['command']}`, {part['date']}; {machine['processor']}, {machine['cores']} cores, {machine['memory']}, "
-        f"{machine['instructions']}, Python {machine['python']}; texts: {part['documents_name']}."
+        f"{machine['instructions']}, Python {machine['python']}"
     )

@@ -22,6 +22,7 @@ from benchmarks.ceiling import measure_ceiling
 from benchmarks.environments import prepare
 from benchmarks.page import write_page
 from benchmarks.picture import write_picture
+from benchmarks.registries import measure_registries
 from benchmarks.stream import measure_stream
 from benchmarks.table_cost import measure_table_cost
 from modelkiln.bench import machine
@@ -35,7 +36,7 @@ from modelkiln.golden import read_samples
 from modelkiln.progress import say
 
 DOCS = Path(__file__).parents[1] / "docs"
-PARTS = ("peers", "ceiling", "peak", "backends", "table", "stream")
+PARTS = ("peers", "ceiling", "peak", "backends", "table", "stream", "registries")
 ONE_THREAD = "keybert,modelkiln,no-table,warm,onnx,openvino,pipeline,replaced"
 TWO_THREADS = "keybert,modelkiln,onnx,openvino"
 SCENARIOS = (
@@ -71,6 +72,8 @@ def main() -> int:
 
 
 def _measure(part: str, options: argparse.Namespace) -> Any:
+    if part == "registries":
+        return measure_registries(options.artifact, options.rounds)
     texts = [sample.text for sample in read_samples(options.documents)]
     if part == "ceiling":
         return measure_ceiling(options.artifact, options.source, texts, options.limit, options.rounds)

@@ -49,7 +49,7 @@ def main() -> None:
         elif request["op"] == "reset_peak":
             reply = {"reset": _reset_peak()}
         elif request["op"] == "peak":
-            reply = {"peak_mb": _peak_mb()}
+            reply = {"peak_mb": peak_mb()}
         elif request["op"] == "about":
             reply = {"versions": _versions(libraries)}
         print(json.dumps(reply), file=replies, flush=True)
@@ -210,7 +210,8 @@ def _reset_peak() -> bool:
     return True
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
+    """The largest resident memory of this process so far."""
     try:
         with open(STATUS) as file:
             (line,) = [line for line in file if line.startswith("VmHWM")]
