@@ -91,7 +91,9 @@ def test_failure_that_stays_is_one_line_and_the_next_call_completes_it(
     assert str(status or "Max retries") in said
     hint = {401: "MLFLOW_TRACKING_USERNAME", 403: "may not do it", 400: ""}.get(status, "run it again")
     assert hint in said
-    assert before.asked(kind) == (1 if status in (400, 401, 403) else 3)
+    # An alias that is refused is set again: two machines may have set it at once.
+    refused = 2 if (kind, status) == ("set_alias", 400) else 1
+    assert before.asked(kind) == (refused if status in (400, 401, 403) else 3)
     if kind != "set_alias":
         assert seen(remote) == set()
     before.fault = lambda _: None

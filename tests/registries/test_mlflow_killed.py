@@ -76,10 +76,13 @@ def test_server_that_is_killed_in_the_middle_of_a_file_is_completed_when_it_is_b
     folder.mkdir()
     shutil.copy(mlflow_database, folder / "mlflow.db")
     with server(folder) as doomed, proxy(doomed.url) as before:
+        deaths: list[threading.Timer] = []
 
         def die(request: Request) -> Fault | None:
-            if request.is_a("upload") and "safetensors" in request.path and doomed.process:
-                threading.Timer(0.1, doomed.kill).start()
+            if request.is_a("upload") and "safetensors" in request.path:
+                if not deaths:  # it is asked again when it is gone
+                    deaths.append(threading.Timer(0.1, doomed.kill))
+                    deaths[0].start()
                 return Fault(half_sent=True)
             return None
 
@@ -89,6 +92,7 @@ def test_server_that_is_killed_in_the_middle_of_a_file_is_completed_when_it_is_b
         with pytest.raises(ModelkilnError, match="MLflow at"):
             mlflow.register(wanted, place.options)
         before.fault = lambda _: None
+        deaths[0].join()
         with pytest.raises(ModelkilnError, match="MLflow at"):
             mlflow.register(wanted, place.options)
         doomed.start()
