@@ -35,9 +35,10 @@ class Backend(Protocol):
         """Compiles a torch module of the inputs that layouts.AXES[module.layout] names into the file `path`.
 
         Args:
-            module: In evaluation mode, pooling and normalisation inside; gives (vectors,).
+            module: In evaluation mode, pooling and normalisation inside; gives (vectors,). Its attribute max_length
+                says how many tokens the longest text will have, for graphs of static shapes.
             example: Its inputs, int64 tensors, of real texts of different lengths.
-            path: Where the graph goes; its folder exists, and is empty. A second file may lie beside it.
+            path: Where the graph goes; its folder exists, and is empty. Other files may lie beside it.
             options: An instance of this backend's Options.
             precision: One of PRECISIONS.
 
