@@ -10,6 +10,7 @@ import importlib
 import json
 import re
 import subprocess
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +82,9 @@ def compile_buckets(
     for length in shapes.lengths:
         place = buckets.graph_path(path, length)
         try:
-            with step(f"compiling the graph for {length} tokens"):
+            with warnings.catch_warnings(), step(f"compiling the graph for {length} tokens"):
+                # Of branches that tracing freezes: the example is padded, so the one with the mask is kept.
+                warnings.simplefilter("ignore")
                 torch.jit.save(trace(_inputs(example, shapes, length)), str(place))
         except (
             RuntimeError,
@@ -97,6 +100,11 @@ def compile_buckets(
 def devices() -> list[Path]:
     """The Neuron devices of this machine, or of this container."""
     return sorted(path for path in DEV.glob("neuron*") if path.name[len("neuron") :].isdigit())
+
+
+def lacks_device(options: Any) -> str | None:
+    """Why graphs of these options of a backend can't run here, or None."""
+    return _lacking(options.simulated)
 
 
 def count_cores(simulated: bool) -> int:
@@ -153,11 +161,8 @@ def load_buckets(path: Path, module: Any, simulated: bool, cores: int | None) ->
     import torch
 
     shapes = buckets.read_index(path)
-    if not simulated and not devices():
-        raise ModelkilnError(
-            f"{path}: this machine has no Neuron device (/dev/neuron*); compiling needs none, running does. "
-            "In a container, give it one with --device /dev/neuron0"
-        )
+    if (lacking := _lacking(simulated)) is not None:
+        raise ModelkilnError(f"{path}: {lacking}")
     count = cores or count_cores(simulated)
     graphs = {}
     for length in shapes.lengths:
@@ -171,6 +176,18 @@ def load_buckets(path: Path, module: Any, simulated: bool, cores: int | None) ->
         except (RuntimeError, OSError, ValueError) as error:
             raise ModelkilnError(_explain(place, error)) from error
     return buckets.run_in(shapes, graphs, count)
+
+
+def _lacking(simulated: bool) -> str | None:
+    if simulated:
+        here = env.simulated_neuron_device()
+        return None if here else "no simulated device: set NEURON_SIM_DEVICE to one, such as inf2"
+    if devices():
+        return None
+    return (
+        "this machine has no Neuron device (/dev/neuron*); compiling needs none, running does. "
+        "In a container, give it one with --device /dev/neuron0"
+    )
 
 
 def _inputs(example: tuple[Any, Any], shapes: Buckets, length: int) -> tuple[Any, Any]:
@@ -202,6 +219,8 @@ def _call(graph: Any, place: Path) -> Callable[[Any, Any], Any]:
 
 
 def _explain(place: Path, error: Exception) -> str:
-    said = one_line(error)
+    # TorchScript tells the whole way to the error, which it names last.
+    named = [line for line in str(error).splitlines() if re.match(r"\w*(Error|Exception): ", line)]
+    said = one_line(named[-1] if named else error)
     hint = next((advice for sign, advice in ADVICE.items() if re.search(sign, said)), "")
     return f"{place}: the Neuron runtime says: {said[-400:]}" + (f"; {hint}" if hint else "")

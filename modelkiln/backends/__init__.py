@@ -27,6 +27,8 @@ class Backend(Protocol):
     PRECISIONS: tuple[str, ...]  # what `precision` may be
     # Those of them in which a vector depends on what else is in the batch, so that no table or cache may keep it.
     BATCH_DEPENDENT: tuple[str, ...]
+    # Says of its options why they can't run here, for want of a device; None: it needs no other than the processor.
+    DEVICE: Callable[[Any], str | None] | None
     MACHINE: Machine | None  # what a graph needs of the machine where it is machine code; None: it runs anywhere
     LAYOUT: str  # of its graphs' inputs (layouts.py): "packed", where the model allows it, or always "padded"
     GRAPH: str  # the file name of a graph, which some formats write into the graph

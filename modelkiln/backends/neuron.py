@@ -19,6 +19,7 @@ RUNTIME = ("torch", "torch_neuron")
 PRECISIONS = ("bf16",)
 BATCH_DEPENDENT = ()
 MACHINE = None
+DEVICE = inferentia.lacks_device
 LAYOUT = "padded"
 GRAPH = inferentia.GRAPH
 INSTALL = "torch-neuron==1.13.1.2.11.13.0 neuron-cc==1.24.0.0 (Python 3.10, torch 1.13.1)"

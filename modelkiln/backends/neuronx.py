@@ -18,6 +18,7 @@ RUNTIME = ("torch", "torch_neuronx")
 PRECISIONS = ("fp32", "bf16", "fp16", "tf32")
 BATCH_DEPENDENT = ()
 MACHINE = None
+DEVICE = inferentia.lacks_device
 LAYOUT = "padded"
 GRAPH = inferentia.GRAPH
 INSTALL = "torch-neuronx==2.9.0.2.15.32035 neuronx-cc==2.* (Python 3.11 to 3.13)"

@@ -76,9 +76,7 @@ def trace(func: Any, example_inputs: Any, **options: Any) -> Any:
         example_inputs: A tensor or a tuple of tensors, as both packages want it.
         options: Of torch.jit.trace.
     """
-    examples = (example_inputs,) if isinstance(example_inputs, torch.Tensor) else example_inputs
-    if not isinstance(examples, tuple) or not all(isinstance(each, torch.Tensor) for each in examples):
-        raise TypeError(f"example_inputs must be a tensor or a tuple of tensors, found {type(example_inputs).__name__}")
+    examples = as_tuple(example_inputs)
     _tracing.now = True
     try:
         with torch.no_grad():
@@ -87,6 +85,14 @@ def trace(func: Any, example_inputs: Any, **options: Any) -> Any:
             )
     finally:
         _tracing.now = False
+
+
+def as_tuple(example_inputs: Any) -> tuple[torch.Tensor, ...]:
+    """The examples, which are a tensor or a tuple of tensors; anything else is a TypeError."""
+    examples = (example_inputs,) if isinstance(example_inputs, torch.Tensor) else example_inputs
+    if not isinstance(examples, tuple) or not all(isinstance(each, torch.Tensor) for each in examples):
+        raise TypeError(f"example_inputs must be a tensor or a tuple of tensors, found {type(example_inputs).__name__}")
+    return examples
 
 
 def dynamic_batch(traced: Any, batch: int) -> Any:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from modelkiln.neuron_sim import graph
 from modelkiln.neuron_sim.parallel import DataParallel
 
@@ -30,8 +28,7 @@ def trace(model: Any, example_inputs: Any, **kwargs: Any) -> Any:
     arguments = kwargs.get("compiler_args")
     if arguments is not None and not (isinstance(arguments, list) and all(isinstance(each, str) for each in arguments)):
         raise TypeError(f"compiler_args must be a list of str, found {arguments!r}")
-    first = example_inputs if isinstance(example_inputs, torch.Tensor) else example_inputs[0]
-    batch = int(first.shape[0])
+    batch = int(graph.as_tuple(example_inputs)[0].shape[0])
     dynamic = bool(kwargs.get("dynamic_batch_size", False))
     if dynamic and kwargs.get("fallback", True) and batch > 1:
         # https://github.com/aws-neuron/aws-neuron-sdk/issues/405: the real one fails later, when it is asked.

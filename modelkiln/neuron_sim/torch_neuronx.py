@@ -47,7 +47,7 @@ def trace(
     if not cpu_backend and simulated_neuron_device() is None:
         raise RuntimeError("Runtime failed: !(num_devices > 0)")
     traced = graph.trace(func, example_inputs)
-    traced._simulated = (int(example_inputs[0].shape[0]), inline_weights_to_neff)
+    traced._simulated = (int(graph.as_tuple(example_inputs)[0].shape[0]), inline_weights_to_neff)
     return traced
 
 
