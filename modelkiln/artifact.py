@@ -65,6 +65,11 @@ class Manifest:
     files: dict[str, File]
     digest: str = ""
 
+    @property
+    def simulated(self) -> bool:
+        """Whether a simulator compiled it, for a device that was not there: nothing of the sort may be served."""
+        return bool(self.options.get("simulated"))
+
     def sha256s(self) -> dict[str, str]:
         """The sha256 of each file, by its path."""
         return {path: file.sha256 for path, file in self.files.items()}

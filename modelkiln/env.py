@@ -8,6 +8,9 @@ Read by modelkiln:
     HF_ENDPOINT           another Hugging Face hub than the public one
     HF_HUB_OFFLINE        1: the `hub` source refuses to run
     CXX                   the C++ compiler of backend `aotinductor` (default: g++)
+    NEURON_RT_VISIBLE_CORES, NEURON_RT_NUM_CORES
+                          the cores of AWS Neuron devices that a process uses: `0-3`, or how many (default: all)
+    NEURON_SIM_DEVICE     the device that the simulator of AWS Neuron pretends to have, as `inf2` (default: none)
 
 Set for the libraries that we call, unless the user has: TRANSFORMERS_VERBOSITY, HF_HUB_DISABLE_TELEMETRY,
 HF_HUB_DISABLE_PROGRESS_BARS, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, MLFLOW_DISABLE_TELEMETRY,
@@ -94,6 +97,28 @@ def keep_libraries_quiet() -> None:
     # `import openvino` reports itself to Google Analytics, without asking and with no variable against it. It does
     # without this package where there is none, and None stands for that.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
+def neuron_cores() -> int | None:
+    """How many cores of AWS Neuron devices the user gives a process, or None.
+
+    Raises:
+        ValueError: what is set means nothing.
+    """
+    listed = os.environ.get("NEURON_RT_VISIBLE_CORES", "").strip()
+    if not listed:
+        number = os.environ.get("NEURON_RT_NUM_CORES", "").strip()
+        return int(number) if number else None
+    count = 0
+    for part in listed.split(","):
+        first, _, last = part.partition("-")
+        count += int(last or first) - int(first) + 1
+    return count
+
+
+def simulated_neuron_device() -> str | None:
+    """The device that the simulator of AWS Neuron pretends to have, or None."""
+    return os.environ.get("NEURON_SIM_DEVICE") or None
 
 
 def cxx() -> str:

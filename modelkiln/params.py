@@ -79,6 +79,7 @@ class Upload:
     project: str  # groups versions in the registry, such as an MLflow experiment
     name: str  # of the registered model
     alias: str  # moves to the new version once that is complete
+    test_registry: bool = False  # nobody serves from it, so it takes what a simulator compiled
     remote: str | None = None  # the DVC remote that holds the run's files, for the lineage
     options: dict[str, Any] = field(default_factory=dict)  # the registry's own
 

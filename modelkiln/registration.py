@@ -48,6 +48,11 @@ def upload(
         raise ModelkilnError(
             f"not registered: the verdict is of artifact {verdict.artifact}, this is {manifest.digest}"
         )
+    if manifest.simulated and not params.test_registry:
+        raise ModelkilnError(
+            "not registered: it was compiled with a simulator, and nothing is known of how it runs on a device; "
+            "upload.test_registry: true says of a registry that nobody serves from it"
+        )
     _check_remote(params.remote)
     registry = registries.load(params.registry)
     registry_options = options("registries", params.registry, params.options, "upload.options")

@@ -21,8 +21,8 @@ def parse(kind: Any, data: Any, where: str, mistakes: list[str]) -> Any:
     """`data` as an instance of `kind`, or None where that failed and `mistakes` says why.
 
     Args:
-        kind: A dataclass, str, int, float, bool, dict[str, X], `X | None`, or Any. A dataclass may refuse its values by
-            raising ValueError in __post_init__.
+        kind: A dataclass, str, int, float, bool, dict[str, X], list[X], `X | None`, or Any. A dataclass may refuse its
+            values by raising ValueError in __post_init__.
         data: What a YAML or JSON file gave.
         where: The path of `data` in the file, such as `compile.encoders`, for the messages.
         mistakes: One line is appended for each mistake.
@@ -39,6 +39,11 @@ def parse(kind: Any, data: Any, where: str, mistakes: list[str]) -> Any:
             return _wrong(where, "a mapping", data, mistakes)
         inner = get_args(kind)[1]
         return {str(key): parse(inner, value, f"{where}.{key}", mistakes) for key, value in data.items()}
+    if get_origin(kind) is list:
+        if not isinstance(data, list):
+            return _wrong(where, "a list", data, mistakes)
+        (inner,) = get_args(kind)
+        return [parse(inner, value, f"{where}[{index}]", mistakes) for index, value in enumerate(data)]
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
     if not isinstance(data, kind) or (kind is int and isinstance(data, bool)):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from modelkiln import env, golden, latency
+from modelkiln import backends, env, golden, latency
 from modelkiln.artifact import read_manifest
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import staged_folder, to_json, write_text
@@ -61,9 +61,15 @@ def judge(artifact: Path, source: Path, folder: Path, params: Validate, *extra: 
         params: The validate section.
         extra: Further arguments for pytest.
     """
-    read_manifest(artifact)
+    manifest = read_manifest(artifact)
     golden.read_samples(Path(params.golden))
     golden.read_samples(Path(params.corpus), "the corpus")
+    backend = backends.load(manifest.backend)
+    lacking = backend.DEVICE(backend.Options(**manifest.options)) if backend.DEVICE else None
+    if lacking is not None:
+        missing = Verdict(False, "", source=manifest.source, error=f"not validated on a device: {lacking}")
+        write_text(folder / VERDICT, to_json(asdict(missing)))
+        return _settle(folder, 1)
     with step(f"judging {artifact}"):
         exit_code = _run_checks(artifact, source, folder, params, extra)
     return _settle(folder, exit_code)

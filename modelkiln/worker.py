@@ -70,9 +70,10 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     if backend.LAYOUT == "packed" and can_pack(module.model):
         module = pack_module(module.model, recipe)
     example = example_inputs(module.layout, tokenizer, pad_id)
-    # A graph of any batch and length serves all encoders. A backend with static shapes will want one graph for each.
+    # One for all encoders: of any batch and length, or of as many lengths as the longest of them needs.
     graph = "graphs/" + backend.GRAPH
     (folder / "graphs").mkdir()
+    module.max_length = max(request["encoders"].values())
     backend.compile_graph(module, example, folder / graph, options, precision)
     with torch.no_grad():
         dimension = int(module(*example)[0].shape[1])

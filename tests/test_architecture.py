@@ -18,7 +18,8 @@ LAYERS = [
     {"artifact", "bounds", "parity", "quality", "schema", "verdict"},
     {"contents", "golden", "neptune", "params", "s3", "toolchain"},
     {"cache", "compose", "encoder_module", "layouts", "phrase_store", "reference", "vocabulary"},
-    {"onnx_export"},
+    {"buckets", "neuron_sim", "onnx_export"},
+    {"inferentia"},
     {"backends", "packed_module"},
     {"encoder"},
     {"keywords"},
@@ -32,7 +33,8 @@ LAYERS = [
 # Of which everything counts: the template of the page and the golden samples too, and whichever registry it is.
 FOLDERS = {
     "download": ["modelkiln/neptune", "modelkiln/registries"],
-    "validate": ["modelkiln/checks", "modelkiln/report"],
+    "compile": ["modelkiln/neuron_sim"],
+    "validate": ["modelkiln/checks", "modelkiln/neuron_sim", "modelkiln/report"],
     "upload": ["modelkiln/neptune", "modelkiln/registries"],
 }
 LIBRARY = sorted(path.relative_to(ROOT) for path in (ROOT / "modelkiln").rglob("*.py"))
@@ -40,6 +42,11 @@ PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 # What a stage runs without importing it: plug-ins that params.yaml chooses, and modules that it starts as processes.
 REGISTRIES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "modelkiln/registries").rglob("*.py"))
+# What both of AWS Neuron's backends are made of: the stages depend on it whichever backend is chosen.
+NEURON = [
+    "modelkiln/inferentia.py",
+    *(str(path.relative_to(ROOT)) for path in (ROOT / "modelkiln/neuron_sim").glob("*.py")),
+]
 STARTED = {
     # A trained model comes from a registry, which need not be the one that the compiled model goes to, or an export.
     "download": [
@@ -48,9 +55,10 @@ STARTED = {
         "modelkiln/sources/registry.py",
         *REGISTRIES,
     ],
-    "compile": ["modelkiln/worker.py", f"modelkiln/backends/{PARAMS['compile']['backend']}.py"],
+    "compile": ["modelkiln/worker.py", f"modelkiln/backends/{PARAMS['compile']['backend']}.py", *NEURON],
     "validate": [
         "modelkiln/bench/peer.py",
+        *NEURON,
         f"modelkiln/backends/{PARAMS['compile']['backend']}.py",
         f"modelkiln/tasks/{PARAMS['compile']['task']}.py",
         *(str(path.relative_to(ROOT)) for path in (ROOT / "modelkiln/checks").glob("*.py")),

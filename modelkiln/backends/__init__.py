@@ -27,6 +27,8 @@ class Backend(Protocol):
     PRECISIONS: tuple[str, ...]  # what `precision` may be
     # Those of them in which a vector depends on what else is in the batch, so that no table or cache may keep it.
     BATCH_DEPENDENT: tuple[str, ...]
+    # Says of its options why they can't run here, for want of a device; None: it needs no other than the processor.
+    DEVICE: Callable[[Any], str | None] | None
     MACHINE: Machine | None  # what a graph needs of the machine where it is machine code; None: it runs anywhere
     LAYOUT: str  # of its graphs' inputs (layouts.py): "packed", where the model allows it, or always "padded"
     GRAPH: str  # the file name of a graph, which some formats write into the graph
@@ -35,9 +37,10 @@ class Backend(Protocol):
         """Compiles a torch module of the inputs that layouts.AXES[module.layout] names into the file `path`.
 
         Args:
-            module: In evaluation mode, pooling and normalisation inside; gives (vectors,).
+            module: In evaluation mode, pooling and normalisation inside; gives (vectors,). Its attribute max_length
+                says how many tokens the longest text will have, for graphs of static shapes.
             example: Its inputs, int64 tensors, of real texts of different lengths.
-            path: Where the graph goes; its folder exists, and is empty. A second file may lie beside it.
+            path: Where the graph goes; its folder exists, and is empty. Other files may lie beside it.
             options: An instance of this backend's Options.
             precision: One of PRECISIONS.
 

@@ -33,6 +33,7 @@ LAYOUT = "packed"  # 15% faster than padded
 GRAPH = "encoder.pt2"
 # What the psABI calls x86-64-v3, by Linux's names (abm: lzcnt): https://gitlab.com/x86-psABIs/x86-64-ABI
 LEVEL = "x86-64-v3"
+DEVICE = None
 MACHINE = Machine("linux", "x86_64", ("abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"))
 NOT_KEPT = (".cpp", "/.data/serialization_id")
 # A compiler that leaves no path of this machine in what it writes, and no symbols that only a debugger reads.

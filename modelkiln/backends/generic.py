@@ -20,6 +20,7 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
 RUNTIME = ("torch",)
 PRECISIONS = ("fp32",)
 BATCH_DEPENDENT = ()
+DEVICE = None
 MACHINE = None
 LAYOUT = "padded"
 DEBUG_INFO = (".debug_pkl", "/.data/serialization_id")

@@ -22,6 +22,7 @@ LIBRARIES = ("onnxruntime", "onnx", "torch", "transformers", "tokenizers", "safe
 RUNTIME = ("onnxruntime",)
 PRECISIONS = ("fp32", "int8")
 BATCH_DEPENDENT = ("int8",)
+DEVICE = None
 MACHINE = None
 LAYOUT = "packed"
 GRAPH = "encoder.onnx"

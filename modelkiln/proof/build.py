@@ -65,6 +65,7 @@ def build(good: Good, folder: Path, change: Change) -> None:
     graph = folder / spec.graph
     graph.parent.mkdir(parents=True)
     example = example_inputs(spec.layout, tokenizer, manifest.pad_id)
+    module.max_length = max(each.max_length for each in manifest.encoders.values())
     backend.compile_graph(module, example, graph, options, precision)
     seal(folder, without_table(manifest))
 

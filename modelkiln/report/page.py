@@ -77,6 +77,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "verdict": verdict,
         "name": words.shorten(_model_name(evidence), 120),
         "target": _target(evidence.manifest),
+        "simulated": mapping(evidence.manifest.get("options")).get("simulated") is True,
         "strict": verdict.bounds == {field.name: getattr(STRICT, field.name) for field in fields(Bounds)},
         "failures": judgement.failures(verdict),
         "tally": _tally(evidence),
