@@ -34,7 +34,7 @@ DEVICE = None
 MACHINE = None
 LAYOUT = "padded"  # see above
 GRAPH = "encoder.xml"
-DEVICE = "CPU"
+PROCESSOR = "CPU"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def load_graph(
     if threads:
         settings["INFERENCE_NUM_THREADS"] = str(threads)
     try:
-        graph = core.compile_model(str(path), DEVICE, settings)
+        graph = core.compile_model(str(path), PROCESSOR, settings)
     except RuntimeError as error:
         raise ModelkilnError(f"{path}: OpenVINO can't load the graph here: {one_line(error)}") from error
     names = [each.any_name for each in graph.inputs]
@@ -109,9 +109,9 @@ def find_core(precision: str) -> tuple[Any, Any]:
             f"backend 'openvino' needs OpenVINO: pip install 'modelkiln[openvino]' ({error})"
         ) from error
     core = openvino.Core()
-    if precision == "bf16" and "BF16" not in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"):
+    if precision == "bf16" and "BF16" not in core.get_property(PROCESSOR, "OPTIMIZATION_CAPABILITIES"):
         raise ModelkilnError(
-            f"backend 'openvino': this processor ({core.get_property(DEVICE, 'FULL_DEVICE_NAME')}) has no instructions "
+            f"backend 'openvino': this processor ({core.get_property(PROCESSOR, 'FULL_DEVICE_NAME')}) has no instructions "
             "for bf16 (AVX512_BF16 or AMX); choose compile.precision fp32 or int8"
         )
     return openvino, core

@@ -14,7 +14,7 @@ import pytest
 from compiling import compile_here
 
 import modelkiln
-from modelkiln import ModelkilnError, backends, compiler, inferentia, params, registration, validation
+from modelkiln import ModelkilnError, backends, compiler, inferentia, params, plugins, registration, validation
 from modelkiln.artifact import read_manifest
 from modelkiln.backends import neuron, neuronx
 from modelkiln.bounds import STRICT
@@ -224,3 +224,10 @@ def test_simulated_artifact_is_registered_in_a_test_registry_only(
     with pytest.raises(ModelkilnError, match=r"compiled with a simulator.*test_registry"):
         registration.upload(folder, verdict, golden, upload)
     assert registration.upload(folder, verdict, golden, replace(upload, test_registry=True))["version"] == "1"
+
+
+@pytest.mark.parametrize("name", plugins.known("backends"))
+def test_only_what_needs_a_device_asks_for_one(name: str) -> None:
+    lacks = backends.load(name).DEVICE
+    assert (lacks is None) is (name not in BACKENDS)
+    assert lacks is None or callable(lacks)
