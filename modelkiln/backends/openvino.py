@@ -111,8 +111,8 @@ def find_core(precision: str) -> tuple[Any, Any]:
     core = openvino.Core()
     if precision == "bf16" and "BF16" not in core.get_property(PROCESSOR, "OPTIMIZATION_CAPABILITIES"):
         raise ModelkilnError(
-            f"backend 'openvino': this processor ({core.get_property(PROCESSOR, 'FULL_DEVICE_NAME')}) has no instructions "
-            "for bf16 (AVX512_BF16 or AMX); choose compile.precision fp32 or int8"
+            f"backend 'openvino': this processor ({core.get_property(PROCESSOR, 'FULL_DEVICE_NAME')}) has no "
+            "instructions for bf16 (AVX512_BF16 or AMX); choose compile.precision fp32 or int8"
         )
     return openvino, core
 
