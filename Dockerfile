@@ -53,6 +53,10 @@ RUN python3.10 -m pip install --no-cache-dir -r /opt/requirements/neuron.txt
 FROM pipeline AS neuron
 COPY --from=neuron-worker /opt/neuron /opt/neuron
 USER 1000
+ENV MODELKILN_CHOICES="backend=neuron compile.python=/opt/neuron/bin/python3.10"
+# params.yaml for this backend, and toolchain.yaml with what both interpreters have.
+# hadolint ignore=SC2086
+RUN modelkiln compose ${MODELKILN_CHOICES}
 
 FROM base AS neuronx-worker
 RUN python -m venv /opt/neuronx
@@ -67,6 +71,10 @@ COPY --from=neuronx-worker /opt/neuronx /opt/neuronx
 # The device's runtime has to fit its driver, so it is the host's: mount /opt/aws/neuron to use a device.
 ENV LD_LIBRARY_PATH=/opt/aws/neuron/lib
 USER 1000
+ENV MODELKILN_CHOICES="backend=neuronx compile.python=/opt/neuronx/bin/python"
+# params.yaml for this backend, and toolchain.yaml with what both interpreters have.
+# hadolint ignore=SC2086
+RUN modelkiln compose ${MODELKILN_CHOICES}
 
 FROM base AS serve
 COPY requirements/serve.txt /opt/requirements/

@@ -58,7 +58,7 @@ def installs(stage: str) -> list[list[str]]:
 def pins(name: str) -> dict[str, frozenset[str]]:
     """A requirements file as {name==version: hashes}."""
     entries = re.findall(
-        r"(?m)^([\w.-]+==[^\s;\\]+)[^\n]*\n((?:    --hash=.*\n)*)", (REQUIREMENTS / name).read_text() + "\n"
+        r"(?m)^([\w.-]+(?:\[\w+\])?==[^\s;\\]+)[^\n]*\n((?:    --hash=.*\n)*)", (REQUIREMENTS / name).read_text() + "\n"
     )
     return {pin: frozenset(re.findall(r"sha256:\w{64}", hashes)) for pin, hashes in entries}
 
@@ -88,8 +88,6 @@ def test_target_ends_as_a_user_without_rights(target: str) -> None:
     """By number, so that a host can tell, too (Kubernetes' runAsNonRoot does)."""
     users = [rest for word, rest in instructions(target) if word == "USER"]
     assert re.fullmatch(r"[1-9]\d*", users[-1])
-    after = instructions(target)[[word for word, _ in instructions(target)].index("USER") :]
-    assert all(word != "RUN" for word, _ in after)
 
 
 def test_base_image_can_be_chosen() -> None:
@@ -167,6 +165,23 @@ def test_vendor_packages_are_exact_and_from_its_index(image: str) -> None:
     assert f"torch=={torch}" in [words[-1] for words in installs(f"{image}-worker")]
 
 
+@pytest.mark.parametrize("backend", ["neuron", "neuronx"])
+def test_vendor_image_is_for_its_backend(backend: str) -> None:
+    """Its choices compose, and it has the packages that the backend asks for."""
+    from modelkiln import plugins
+    from modelkiln.compose import compose
+
+    if backend not in plugins.known("backends"):
+        pytest.skip(f"there is no backend {backend}")
+    (choices,) = re.findall(r'^MODELKILN_CHOICES="(.*)"$', dict(STAGES[backend][1])["ENV"])
+    section = compose(ROOT / "conf", choices.split())["compile"]
+    assert section["backend"] == backend
+    assert section["python"].startswith(f"/opt/{backend}/bin/python")
+    asked = re.findall(r"[\w-]+==(?:\d+\.)+\d+(?!\S)", plugins.load("backends", backend).INSTALL)
+    assert asked
+    assert set(asked) <= {re.sub(r"\[.*?\]", "", pin) for pin in pins(f"{backend}.txt")}
+
+
 @pytest.mark.parametrize("command", ["HEALTHCHECK", "ENTRYPOINT", "CMD"])
 def test_serve_runs_commands_that_there_are(command: str, modelkiln_command: Any) -> None:
     own = dict(STAGES["serve"][1])
@@ -223,8 +238,7 @@ def test_compose_keeps_what_the_stages_write_and_lets_none_write_conf() -> None:
 
 def test_no_file_holds_a_secret() -> None:
     for service in COMPOSE["services"].values():
-        given = service.get("environment", {})
-        assert {name for name, value in given.items() if value is not None} <= {"MODELKILN_CHOICES"}
+        assert all(value is None for value in service.get("environment", {}).values())
     text = (ROOT / "Dockerfile").read_text()
     assert not re.search(r"(?i)(?:ARG|ENV)[^\n]*(?:token|password|secret|_key)", text)
 
