@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # Two test files at a time, in the order of tests/conftest.py, one thread each: what they load does not scale with threads.
 PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup repro test test-all lint bench lock clean
+.PHONY: help setup repro test test-all lint bench docker lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -48,10 +48,20 @@ lint: setup ## ruff and mypy --strict
 bench: setup ## compare with KeyBERT over sentence-transformers on this machine
 	@python -m benchmarks.report $(if $(DOCUMENTS),--documents $(DOCUMENTS))
 
-lock: setup ## resolve requirements/lock.in anew
-	@pip install -q uv && uv pip compile requirements/lock.in --override requirements/no-torch.txt --no-emit-package torch \
-	  --no-emit-package modelkiln --universal --python-version 3.11 --generate-hashes --upgrade --native-tls -q \
-	  --custom-compile-command "make lock" -o requirements/lock.txt
+docker: ## build the images modelkiln:generic and modelkiln:serve (docs/containers.md)
+	docker build --target generic --tag modelkiln:generic .
+	docker build --target serve --tag modelkiln:serve .
+
+# The images' files are resolved inside lock.txt, so they are parts of it (a test holds them to that).
+RESOLVE := uv pip compile --override requirements/no-torch.txt --no-emit-package torch --no-emit-package modelkiln --universal \
+  --python-version 3.11 --generate-hashes --native-tls -q --custom-compile-command "make lock"
+
+lock: setup ## resolve requirements/lock.in anew, and what the images install of it
+	@pip install -q uv && $(RESOLVE) --upgrade requirements/lock.in -o requirements/lock.txt
+	@for image in build generic serve; do \
+	  $(RESOLVE) --no-annotate --constraint requirements/lock.txt --upgrade requirements/$$image.in -o requirements/$$image.txt \
+	    || exit 1; \
+	done
 
 clean: ## remove .venv and every result (not the registry)
 	rm -rf $(VENV) artifacts reports .mypy_cache .ruff_cache .pytest_cache
