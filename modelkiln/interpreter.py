@@ -1,8 +1,7 @@
 """The Python that compiles and judges: the pipeline's own, or one that a backend needs (docs/decisions/0002-worker.md).
 
 The other one need not have modelkiln. Its PYTHONPATH is a folder that holds a copy of this modelkiln and nothing else:
-the folder that holds it may be our site-packages, whose other libraries were built for our Python. A link would do,
-but pytest, which resolves some paths and not others, takes the checks' conftest.py for two.
+the folder that holds it may be our site-packages, whose other libraries were built for our Python.
 """
 
 from __future__ import annotations

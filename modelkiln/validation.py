@@ -82,10 +82,11 @@ def _run_checks(artifact: Path, source: Path, folder: Path, params: Validate, ex
     arguments = ["--pyargs", "modelkiln.checks", "--verbose", "--no-header", "--tb=short"]
     # Not the settings, plug-ins' caches or conftest of whatever folder this is run in.
     arguments += ["-c", os.devnull, "-p", "no:cacheprovider"]
-    arguments += ["--artifact", str(artifact), "--source", str(source), "--golden", params.golden]
-    arguments += ["--corpus", params.corpus, "--reports", str(folder), "--junitxml", str(folder / "junit.xml")]
-    for name, bound in asdict(params.bounds).items():
-        arguments += [f"--{name.replace('_', '-')}", str(bound)]
+    options = {"artifact": artifact, "source": source, "golden": params.golden, "corpus": params.corpus}
+    options |= {"reports": folder, "junitxml": folder / "junit.xml", **asdict(params.bounds)}
+    # In one word each: before it knows them, pytest takes a value that stands alone for a folder of tests, and loads
+    # the conftest.py beside a file of golden samples.
+    arguments += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     with interpreter.chosen(params.python, PYTHON) as python:
         environment, package = _environment(python), Path(__file__).parent
         if python.root:  # our plug-in is not installed there, or is another modelkiln's
