@@ -49,7 +49,7 @@ def validate(artifact: Path, source: Path, reports: Path, params: Validate) -> V
         speed = latency.profile(artifact, source, texts, rounds, params.python) if rounds else {}
         write_text(folder / "latency.json", to_json(speed))
         write_text(folder / "metrics.json", to_json(_metrics(verdict, latency.summary(speed))))
-        write_report(folder, artifact, source)
+        write_report(folder, artifact, source, params.python)
     return verdict
 
 

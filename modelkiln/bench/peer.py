@@ -76,8 +76,8 @@ def load_modelkiln(config: dict[str, Any]) -> tuple[Extract, Forget]:
 
 def load_sentence_transformers(config: dict[str, Any]) -> tuple[Extract, Forget]:
     """KeyBERT over sentence-transformers, with any of its backends."""
-    import sentence_transformers
     from keybert import KeyBERT
+    from sentence_transformers import SentenceTransformer, __version__
 
     threads = config["threads"]
     settings: dict[str, Any] = {}
@@ -95,9 +95,9 @@ def load_sentence_transformers(config: dict[str, Any]) -> tuple[Extract, Forget]
     else:
         settings = {"ov_config": {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}}
     options = {"backend": config["backend"], "local_files_only": True, "model_kwargs": settings}
-    if sentence_transformers.__version__.startswith("2."):  # it knows torch alone
+    if __version__.startswith("2."):  # it knows torch alone
         options = {}
-    model = sentence_transformers.SentenceTransformer(config["source"], device="cpu", **options)
+    model = SentenceTransformer(config["source"], device="cpu", **options)
     model.max_seq_length = config["max_length"]
     return _keybert(KeyBERT(model))
 
