@@ -2,6 +2,9 @@
 SHELL  := /bin/bash
 PYTHON ?= python3
 VENV   := .venv
+# What `make test-interpreters` makes, and of which Python: 3.10 or 3.11.
+TORCH_1_13  := .venv-torch-1.13
+PYTHON_1_13 ?= $(firstword $(shell command -v python3.10 python3.11) python3.10)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # The download stage may go to the hub, and no other stage does; the tests and benchmarks never.
 test test-all bench: export HF_HUB_OFFLINE := 1
@@ -10,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # Two test files at a time, in the order of tests/conftest.py, one thread each: what they load does not scale with threads.
 PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup repro test test-all lint bench docker lock clean
+.PHONY: help setup repro test test-all test-interpreters lint bench docker lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -41,6 +44,14 @@ test: setup lint ## lint, types and the tests
 
 test-all: setup lint ## the tests, and the heavy proofs
 	@$(PYTEST) tests
+
+test-interpreters: setup ## compile and judge under Python 3.10 with torch 1.13, which it installs (3.6 GB)
+	@test -x $(TORCH_1_13)/.ready || { echo "[1/2] creating $(TORCH_1_13) by $(PYTHON_1_13)" && \
+	  $(PYTHON_1_13) -m venv --clear $(TORCH_1_13) && \
+	  $(TORCH_1_13)/bin/pip install -q --disable-pip-version-check -r requirements/torch-1.13.txt && \
+	  install /dev/null $(TORCH_1_13)/.ready; }
+	@echo "[2/2] compiling and judging a tiny model there (2 to 4 minutes)"
+	@TORCH_1_13_PYTHON=$(CURDIR)/$(TORCH_1_13)/bin/python pytest -s -m heavy tests/test_interpreters.py
 
 lint: setup ## ruff and mypy --strict
 	@ruff check . && ruff format --check . && mypy

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from modelkiln import artifact, env, plugins, tasks, toolchain
+from modelkiln import artifact, interpreter, plugins, tasks, toolchain
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import read_json, staged_folder, to_json, write_text
 from modelkiln.params import Compile, options
@@ -28,13 +27,15 @@ def compile_artifact(source: Path, dest: Path, params: Compile, versions: dict[s
         versions: The toolchain that must be the worker's, {library: version}.
 
     Raises:
-        ModelkilnError: the model, the params or the toolchain do not allow it.
+        ModelkilnError: the model, the params, the toolchain or the interpreter do not allow it.
     """
     revision = read_json(source / REVISION, "the source's revision")
     task = tasks.load(params.task)
     # The worker sees to what its own interpreter has; the task's libraries are used here.
     ours = {library: version for library, version in versions.items() if library in task.LIBRARIES}
     toolchain.check(ours)
+    # What the checks need too: a compile takes minutes, and its artifact would be of no use.
+    interpreter.require(params.python, [*toolchain.WORKER, *toolchain.CHECKS])
     theirs = {library: version for library, version in versions.items() if library not in ours}
     backend_options = asdict(options("backends", params.backend, params.options, "compile.options"))
     with staged_folder(dest) as folder:
@@ -78,8 +79,9 @@ def _work(
             "toolchain": versions,
         }
         write_text(request, to_json(asked))
-        command = [sys.executable, "-m", "modelkiln.worker", str(request)]
-        done = subprocess.run(command, env=env.offline_environment(), check=False)
+        with interpreter.chosen(params.python) as python:
+            command = python.command("modelkiln.worker", str(request))
+            done = subprocess.run(command, env=python.environment(), check=False)
         answer = json.loads(reply.read_text(encoding="utf-8")) if reply.exists() else {}
         if "error" in answer:
             raise ModelkilnError(answer["error"])

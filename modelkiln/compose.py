@@ -46,6 +46,17 @@ def compose(conf: Path = CONF, overrides: Sequence[str] = ()) -> dict[str, Any]:
     return data  # type: ignore[return-value]
 
 
+def interpreters(chosen: params.Compile, conf: Path = CONF) -> dict[str, str]:
+    """{backend: python} of the backends that conf/ gives an interpreter of their own, and of the chosen one.
+
+    Of all, since an experiment may choose any.
+    """
+    files = sorted((conf / "backend").glob("*.yaml"))
+    options = [compose(conf, [f"backend={file.stem}"])["compile"] for file in files]
+    pythons = {each["backend"]: each["python"] for each in options} | {chosen.backend: chosen.python}
+    return {backend: python for backend, python in pythons.items() if python}
+
+
 def to_yaml(data: dict[str, Any]) -> str:
     """params.yaml's text, in the order of conf/."""
     return HEADER + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)

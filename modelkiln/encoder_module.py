@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelkiln.errors import ModelkilnError
+from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.files import read_json
 
 POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens")
@@ -99,14 +99,21 @@ def load_tokenizer(source: Path, recipe: Recipe) -> Any:
     """The fast tokenizer that transformers uses for the model, as a `tokenizers.Tokenizer`, and its padding's id.
 
     Raises:
-        ModelkilnError: the model has only a slow tokenizer, which nothing but transformers can run.
+        ModelkilnError: the model has only a slow tokenizer, which nothing but transformers can run; or a newer
+            transformers has saved it.
     """
+    import transformers
     from tokenizers import normalizers
-    from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(
-        str(source), local_files_only=True, trust_remote_code=False, use_fast=True
-    )
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            str(source), local_files_only=True, trust_remote_code=False, use_fast=True
+        )
+    except ValueError as error:
+        raise ModelkilnError(
+            f"{source}: transformers {transformers.__version__} can't load its tokenizer ({one_line(error)}); save it "
+            "with that version, or compile with the one that saved it"
+        ) from error
     if not tokenizer.is_fast:
         raise ModelkilnError(f"{source}: its tokenizer has no fast version (no tokenizer.json); convert it first")
     backend = tokenizer.backend_tokenizer

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from modelkiln import interpreter
 from modelkiln.bench import paired
 from modelkiln.bench.measure import Plan, Record, Results, Scenario, Turn, start, take, turns
 from modelkiln.bench.peers import BASE, Limits, Places, choose
@@ -36,7 +37,9 @@ PATIENCE = 20.0  # seconds for a round's turns; those that it has not begun by t
 NGRAMS = (1, 1)  # extract_keywords' default
 
 
-def profile(artifact: Path, source: Path, texts: Sequence[str], rounds: int) -> dict[str, Any]:
+def profile(
+    artifact: Path, source: Path, texts: Sequence[str], rounds: int, python: str | None = None
+) -> dict[str, Any]:
     """The figures of both, their ratios and the times behind them; or an `error` of one line.
 
     Speed is no part of the verdict, so what can't be measured is said, and raises nothing.
@@ -46,6 +49,7 @@ def profile(artifact: Path, source: Path, texts: Sequence[str], rounds: int) -> 
         source: The uncompiled model.
         texts: Documents; a sample of them, spread over all, is measured.
         rounds: One at the least. Each starts both once more, and the uncompiled model takes seconds to start.
+        python: The interpreter that both run under; see interpreter.chosen.
 
     Returns:
         Seconds from starting the process until it is loaded (load_s) and until its first answer (first_answer_s);
@@ -55,9 +59,11 @@ def profile(artifact: Path, source: Path, texts: Sequence[str], rounds: int) -> 
     """
     try:
         base, ours = choose([(BASE, 0), ("warm", 0)], Places(artifact, source), Limits())
-        # Not the benchmark's warm peer, which is measured on the second half of the documents.
-        peers = (replace(base, name=UNCOMPILED), replace(ours, name=COMPILED, warm=False))
-        return measure(peers, texts, rounds, f"measuring {artifact}")
+        with interpreter.chosen(python, "validate.python") as run:
+            base = replace(base, name=UNCOMPILED, python=run.executable, root=run.root)
+            # Not the benchmark's warm peer, which is measured on the second half of the documents.
+            ours = replace(ours, name=COMPILED, warm=False, python=run.executable, root=run.root)
+            return measure((base, ours), texts, rounds, f"measuring {artifact}")
     except (ModelkilnError, PeerError) as error:
         say(f"the speed could not be measured: {one_line(error)}")
         return {"error": one_line(error)}
@@ -71,8 +77,8 @@ def summary(latency: dict[str, Any]) -> dict[str, float]:
     if COMPILED not in latency:
         return {}
     figures = {name: float(latency[COMPILED][name]) for name in ("p50_ms", "size_mb")}
-    faster = latency["ratios"]["p50_ms"]
-    told = faster["distinguishable"] and latency["stable"]
+    faster = latency["ratios"].get("p50_ms")  # of one block there is no ratio: PATIENCE had run out by then
+    told = faster and faster["distinguishable"] and latency["stable"]
     return {**figures, "times_faster": float(faster["ratio"])} if told else figures
 
 

@@ -51,6 +51,7 @@ class Compile:
     vocabulary: str | None = None  # the encoder whose tokenizer's whole words are encoded at compile time, or none
     words: str | None = None  # a file of the user's own words, encoded with them: a list, or a JSONL corpus
     options: dict[str, Any] = field(default_factory=dict)  # the backend's own
+    python: str | None = None  # the interpreter that compiles: a path, or a command on PATH; None: the pipeline's own
 
     def __post_init__(self) -> None:
         _at_least(1, max_batch=self.max_batch)
@@ -66,6 +67,7 @@ class Validate:
     golden: str  # a JSONL file of golden samples, id and text on each line; registered with the model
     corpus: str  # a JSONL file of documents, id, text, and keywords where there are gold ones; may be the golden one
     profile_rounds: int  # how often both models are started and measured in turns; 0: the speed is not measured
+    python: str | None = None  # the interpreter that judges, and is measured; conf/ takes it from compile.python
 
     def __post_init__(self) -> None:
         _at_least(0, profile_rounds=self.profile_rounds)

@@ -18,16 +18,16 @@ def load_uncompiled(source: Path, remedy: str) -> Any:
     Raises:
         ModelkilnError: it can't be loaded.
     """
-    from sentence_transformers import SentenceTransformer
+    import sentence_transformers
 
+    options: dict[str, Any] = {"local_files_only": True, "model_kwargs": {"use_safetensors": True}}
+    if sentence_transformers.__version__.startswith("2."):  # the last ones that run on torch 1.13 know neither
+        options = {}
+        pickles = sorted(path.relative_to(source).as_posix() for path in source.rglob("pytorch_model*.bin"))
+        if pickles:
+            raise ModelkilnError(f"{source}: has weights as pickles ({', '.join(pickles)}), which are code; {remedy}")
     try:
-        return SentenceTransformer(
-            str(source),
-            device="cpu",
-            local_files_only=True,
-            trust_remote_code=False,
-            model_kwargs={"use_safetensors": True},
-        )
+        return sentence_transformers.SentenceTransformer(str(source), device="cpu", trust_remote_code=False, **options)
     except Exception as error:
         # No cause: each of the checks would show its traceback again.
         raise ModelkilnError(f"{source}: the uncompiled model can't be loaded: {one_line(error)}; {remedy}") from None

@@ -9,15 +9,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from modelkiln import backends, env, golden, latency
+from modelkiln import backends, golden, interpreter, latency, toolchain
 from modelkiln.artifact import read_manifest
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import staged_folder, to_json, write_text
+from modelkiln.interpreter import Interpreter
 from modelkiln.params import Validate
 from modelkiln.progress import step
 from modelkiln.report import write_report
 from modelkiln.verdict import EVIDENCE, EVIDENCE_FILES, VERDICT, Verdict, read_verdict
 
+PYTHON = "validate.python"  # for messages: whose choice the interpreter is
 # (area of the check, figure) -> its name among the metrics.
 METRICS = {
     ("vectors", "min_cosine"): "cosine",
@@ -44,10 +46,10 @@ def validate(artifact: Path, source: Path, reports: Path, params: Validate) -> V
         # What could not be verified may be anything, so it is not loaded; what was only refused by a bound is measured.
         texts = [sample.text for sample in golden.read_samples(Path(params.golden))]
         rounds = params.profile_rounds if verdict.artifact else 0
-        speed = latency.profile(artifact, source, texts, rounds) if rounds else {}
+        speed = latency.profile(artifact, source, texts, rounds, params.python) if rounds else {}
         write_text(folder / "latency.json", to_json(speed))
         write_text(folder / "metrics.json", to_json(_metrics(verdict, latency.summary(speed))))
-        write_report(folder, artifact, source)
+        write_report(folder, artifact, source, params.python)
     return verdict
 
 
@@ -62,6 +64,7 @@ def judge(artifact: Path, source: Path, folder: Path, params: Validate, *extra: 
         extra: Further arguments for pytest.
     """
     manifest = read_manifest(artifact)
+    interpreter.require(params.python, toolchain.CHECKS, PYTHON)
     golden.read_samples(Path(params.golden))
     golden.read_samples(Path(params.corpus), "the corpus")
     backend = backends.load(manifest.backend)
@@ -75,22 +78,30 @@ def judge(artifact: Path, source: Path, folder: Path, params: Validate, *extra: 
     return _settle(folder, exit_code)
 
 
-def _environment() -> dict[str, str]:
+def _environment(python: Interpreter) -> dict[str, str]:
     """Without the user's own settings of pytest, which may deselect checks or load plug-ins."""
-    ours = {**env.offline_environment(), "PYTHONDONTWRITEBYTECODE": "1"}
+    ours = {**python.environment(), "PYTHONDONTWRITEBYTECODE": "1"}
     return {name: value for name, value in ours.items() if not name.startswith("PYTEST_")}
 
 
 def _run_checks(artifact: Path, source: Path, folder: Path, params: Validate, extra: Sequence[str]) -> int:
-    command = [sys.executable, "-m", "pytest", "--pyargs", "modelkiln.checks", "--verbose", "--no-header", "--tb=short"]
+    arguments = ["--pyargs", "modelkiln.checks", "--verbose", "--no-header", "--tb=short"]
     # Not the settings, plug-ins' caches or conftest of whatever folder this is run in.
-    command += ["-c", os.devnull, "--rootdir", str(Path(__file__).parent / "checks"), "-p", "no:cacheprovider"]
-    command += ["--artifact", str(artifact), "--source", str(source), "--golden", params.golden]
-    command += ["--corpus", params.corpus, "--reports", str(folder), "--junitxml", str(folder / "junit.xml")]
-    for name, bound in asdict(params.bounds).items():
-        command += [f"--{name.replace('_', '-')}", str(bound)]
-    # stdout is the stage's: pytest's report is progress here.
-    return subprocess.run([*command, *extra], env=_environment(), stdout=sys.stderr, check=False).returncode
+    arguments += ["-c", os.devnull, "-p", "no:cacheprovider"]
+    options = {"artifact": artifact, "source": source, "golden": params.golden, "corpus": params.corpus}
+    options |= {"reports": folder, "junitxml": folder / "junit.xml", **asdict(params.bounds)}
+    # In one word each: before it knows them, pytest takes a value that stands alone for a folder of tests, and loads
+    # the conftest.py beside a file of golden samples.
+    arguments += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    with interpreter.chosen(params.python, PYTHON) as python:
+        environment, package = _environment(python), Path(__file__).parent
+        if python.root:  # our plug-in is not installed there, or is another modelkiln's
+            package = Path(python.root) / package.name
+            arguments += ["-p", "modelkiln.checks.plugin"]
+            environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        command = python.command("pytest", *arguments, "--rootdir", str(package / "checks"), *extra)
+        # stdout is the stage's: pytest's report is progress here.
+        return subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode
 
 
 def _settle(folder: Path, exit_code: int) -> Verdict:

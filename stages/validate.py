@@ -11,7 +11,7 @@ from stages import COMPILED, REPORTS, SOURCE, run
 def validate_artifact() -> None:
     """The verdict and the reports. A negative verdict is a result, so the stage succeeds; upload refuses it."""
     section = params.load()
-    toolchain.check(toolchain.read([section.compile.backend, "checks"]))
+    toolchain.check(toolchain.read([section.compile.backend, "checks"]), section.validate.python, "validate.python")
     verdict = validate(COMPILED, SOURCE, REPORTS, section.validate)
     say(f"verdict: {'passed' if verdict.passed else 'NOT passed'}")
     for failure in verdict.failures():

@@ -48,6 +48,6 @@ def test_other_versions_are_named_all_at_once() -> None:
 
 def test_missing_group_says_how_to_write_it(tmp_path: Path) -> None:
     path = tmp_path / "toolchain.yaml"
-    toolchain.write(path)
+    toolchain.write(path=path)
     with pytest.raises(ModelkilnError, match="write it with `modelkiln compose`"):
         toolchain.read(["nope"], path)

@@ -20,6 +20,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
@@ -32,6 +33,8 @@ Forget = Callable[[], None]  # what was met
 
 def main() -> None:
     """Answers until there are no more requests."""
+    # Before Python 3.11 nothing else keeps the modules beside this file from hiding libraries.
+    sys.path[:] = [place for place in sys.path if place != os.path.dirname(os.path.abspath(__file__))]
     # Libraries print; what they print must not come between the replies.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -74,7 +77,7 @@ def load_modelkiln(config: dict[str, Any]) -> tuple[Extract, Forget]:
 def load_sentence_transformers(config: dict[str, Any]) -> tuple[Extract, Forget]:
     """KeyBERT over sentence-transformers, with any of its backends."""
     from keybert import KeyBERT
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import SentenceTransformer, __version__
 
     threads = config["threads"]
     settings: dict[str, Any] = {}
@@ -91,9 +94,10 @@ def load_sentence_transformers(config: dict[str, Any]) -> tuple[Extract, Forget]
         settings = {"file_name": config["file"], "provider": "CPUExecutionProvider", "session_options": options}
     else:
         settings = {"ov_config": {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}}
-    model = SentenceTransformer(
-        config["source"], device="cpu", backend=config["backend"], local_files_only=True, model_kwargs=settings
-    )
+    options = {"backend": config["backend"], "local_files_only": True, "model_kwargs": settings}
+    if __version__.startswith("2."):  # it knows torch alone
+        options = {}
+    model = SentenceTransformer(config["source"], device="cpu", **options)
     model.max_seq_length = config["max_length"]
     return _keybert(KeyBERT(model))
 
@@ -226,7 +230,8 @@ def _versions(libraries: list[str]) -> dict[str, str]:
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for library in libraries:
         if library.split("-")[0] in sys.modules or library.replace("-", "_") in sys.modules:
-            found[library] = metadata.version(library)
+            with suppress(metadata.PackageNotFoundError):  # another interpreter's modelkiln is only on its path
+                found[library] = metadata.version(library)
     return found
 
 

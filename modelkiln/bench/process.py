@@ -32,6 +32,7 @@ class Peer:
     config: dict[str, Any]  # for peer.py: its kind and settings, and the threads
     files: tuple[Path, ...] = ()  # what it loads, for their size
     python: str = sys.executable
+    root: str | None = None  # the folder where another interpreter finds this modelkiln
     documents: int | None = None  # measure it on the first so many only, because it is slow
     rounds: int | None = None  # and in the first so many rounds only
     warm: bool = False  # measure it on the second half of the documents, after the first half
@@ -57,7 +58,7 @@ class Process:
                 stderr=self._errors,
                 text=True,
                 encoding="utf-8",
-                env=environment(peer.python, peer.threads),
+                env=environment(peer.python, peer.threads, peer.root),
             )
         except OSError as error:
             self._errors.close()
@@ -113,13 +114,15 @@ class Process:
         self._errors.close()
 
 
-def environment(python: str, threads: int) -> dict[str, str]:
+def environment(python: str, threads: int, root: str | None = None) -> dict[str, str]:
     """The environment for a process that is measured: offline, with so many threads, with this modelkiln or none.
 
-    0 threads: whatever the libraries choose by themselves, here.
+    0 threads: whatever the libraries choose by themselves, here. `root`: where another interpreter finds modelkiln.
     """
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    if python == sys.executable:
+    if root:
+        kept["PYTHONPATH"] = root
+    elif python == sys.executable:
         root = str(Path(__file__).parents[2])
         kept["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     limits = dict.fromkeys(THREADS, str(threads))

@@ -59,7 +59,7 @@ def served(
         "reply": str(scratch / "reply.json"),
     }
     write_text(scratch / "request.json", json.dumps(asked))
-    command = [sys.executable, "-P", "-m", "modelkiln.checks.fresh", str(scratch / "request.json")]
+    command = [sys.executable, "-m", "modelkiln.checks.fresh", str(scratch / "request.json")]
     root = str(Path(__file__).parents[2])
     environment = {**env.offline_environment(), "PYTHONPATH": root}
     done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True, check=False)

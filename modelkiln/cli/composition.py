@@ -27,10 +27,13 @@ def compose(
     from modelkiln import compose as composing
     from modelkiln import toolchain
     from modelkiln.files import write_text
-    from modelkiln.params import PARAMS
+    from modelkiln.params import PARAMS, from_data, load
 
-    if only is not Written.toolchain:
+    if only is Written.toolchain:
+        chosen = load().compile
+    else:
         data = composing.compose(overrides=overrides or [])
+        chosen = from_data(data, str(composing.CONF)).compile
         if check:
             composing.check(data)
             print(f"{PARAMS} is what conf/ gives")
@@ -38,10 +41,10 @@ def compose(
             write_text(PARAMS, composing.to_yaml(data))
             print(f"wrote {PARAMS}")
     if only is not Written.params:
+        pythons = composing.interpreters(chosen)
         if check:
-            recorded = toolchain.record()
-            toolchain.check(toolchain.read(set(recorded) - {"python"}))
+            toolchain.check_file(pythons)
             print(f"{toolchain.TOOLCHAIN} is what is installed")
         else:
-            toolchain.write()
+            toolchain.write(pythons)
             print(f"wrote {toolchain.TOOLCHAIN}")

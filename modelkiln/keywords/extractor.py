@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Mapping
-from typing import Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from modelkiln.keywords.options import (
     given_vectors,
     seeds_of_documents,
 )
+
+if TYPE_CHECKING:
+    from typing import Unpack  # of Python 3.11; the checks run on 3.10 too
 
 __all__ = ["KeywordExtractor", "KeywordOptions", "Keywords"]
 

@@ -19,7 +19,7 @@ REPORT = "report.html"
 SAMPLES = "samples.json"
 
 
-def write_report(folder: Path, artifact: Path, source: Path) -> None:
+def write_report(folder: Path, artifact: Path, source: Path, python: str | None = None) -> None:
     """Writes report.html into the folder, and samples.json: latency.json's samples as the rows that DVC can plot.
 
     Args:
@@ -27,10 +27,11 @@ def write_report(folder: Path, artifact: Path, source: Path) -> None:
             page, and the page is written all the same.
         artifact: What was judged.
         source: Its uncompiled model.
+        python: The interpreter that judged; see interpreter.chosen.
 
     Raises:
         ModelkilnError: the folder can't be written to.
     """
     evidence = read_evidence(folder, artifact, source)
     write_text(folder / SAMPLES, to_json(samples(evidence.latency)))
-    write_text(folder / REPORT, render(evidence))
+    write_text(folder / REPORT, render(evidence, python))

@@ -43,12 +43,12 @@ class File:
     sha256: str
 
 
-def render(evidence: Evidence) -> str:
-    """The page. The same evidence gives the same page in the same environment."""
+def render(evidence: Evidence, python: str | None = None) -> str:
+    """The page. The same evidence gives the same page in the same environment; `python` is the one that judged."""
     from markupsafe import Markup
 
     style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
-    page: str = _template().render(style=style, **_context(evidence))
+    page: str = _template().render(style=style, **_context(evidence, python))
     return page
 
 
@@ -68,7 +68,7 @@ def _template() -> Any:
     return environment.get_template("page.html")
 
 
-def _context(evidence: Evidence) -> dict[str, Any]:
+def _context(evidence: Evidence, python: str | None) -> dict[str, Any]:
     """Everything that the template names."""
     verdict = evidence.verdict
     said, shown = documents.worst(evidence)
@@ -95,7 +95,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "documents_said": said,
         "documents": shown,
         "facts": facts(),
-        "versions": _versions(evidence.manifest),
+        "versions": _versions(evidence.manifest, python),
         "lineage": _lineage(evidence),
         "files": _files(evidence),
         "notes": [words.shorten(note, 600) for note in evidence.notes] + _contradictions(evidence),
@@ -151,11 +151,11 @@ def _no_profile(evidence: Evidence) -> str:
     return "Not measured."
 
 
-def _versions(manifest: Mapping[str, Any]) -> list[Version]:
+def _versions(manifest: Mapping[str, Any], python: str | None) -> list[Version]:
     compiled = {str(name): str(version) for name, version in mapping(manifest.get("toolchain")).items()}
     # Whoever wrote the manifest chose the names: only what can be a distribution's name is looked up.
     libraries = sorted({name for name in {*compiled, *toolchain.CHECKS} if DISTRIBUTION.fullmatch(name)} - {"python"})
-    installed = {"python": toolchain.python_version(), **toolchain.installed(libraries)}
+    installed = toolchain.present(libraries, python, "validate.python")
     return [
         Version(name, *(words.shorten(known.get(name, words.NOTHING), 40) for known in (compiled, installed)))
         for name in ["python", *libraries]
