@@ -141,7 +141,9 @@ def test_what_an_image_installs_is_all_that_its_extras_need(image: str) -> None:
     asked = [line for line in (REQUIREMENTS / f"{image}.in").read_text().splitlines() if not line.startswith("#")]
     named = [line.removesuffix(" @ .") for line in asked]
     there = {canonicalize_name(pin.split("==")[0]) for pin in pins(f"{image}.txt")}
-    assert needed(named) - there <= {"modelkiln", "torch"}
+    # Here torch may be the build with CUDA, whose own libraries the image's build for CPUs does without.
+    lacking = {name for name in needed(named) - there if not name.startswith(("nvidia-", "cuda-", "triton"))}
+    assert lacking <= {"modelkiln", "torch"}
 
 
 def test_serve_has_the_runtime_alone() -> None:
