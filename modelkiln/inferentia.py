@@ -14,7 +14,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from modelkiln import buckets, env
 from modelkiln.buckets import Buckets
@@ -62,8 +62,23 @@ def package(name: str, install: str, simulated: bool) -> Any:
     return module
 
 
+class Settings(Protocol):
+    """What the options of both backends have."""
+
+    @property
+    def lengths(self) -> list[int]: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def dynamic_batch(self) -> bool: ...
+    @property
+    def cores(self) -> int | None: ...
+    @property
+    def simulated(self) -> bool: ...
+
+
 def compile_buckets(
-    trace: Callable[[Any], Any], example: tuple[Any, Any], path: Path, shapes: Buckets, simulated: bool
+    trace: Callable[[Any], Any], example: tuple[Any, Any], path: Path, max_length: int, options: Settings
 ) -> None:
     """Traces, saves and inspects a graph for each length, and writes their index at `path`.
 
@@ -71,29 +86,29 @@ def compile_buckets(
         trace: From inputs of a shape, a tuple of two int32 tensors, to the ScriptModule for it.
         example: See Backend.compile_graph.
         path: See Backend.compile_graph.
-        shapes: What to compile; its pad_id is taken from the example.
-        simulated: By the simulator, whose operator is another one.
+        max_length: Tokens of the longest text.
+        options: Of the backend.
 
     Raises:
         ModelkilnError: tracing failed, or a graph does not hold the vendor's operator, so that it would run on the CPU.
     """
     import torch
 
-    for length in shapes.lengths:
+    lengths = buckets.choose_lengths(options.lengths, max_length)
+    ids, mask = example
+    pad_id = int(ids[mask == 0][0])  # the example's texts are of several lengths
+    shapes = Buckets(options.batch, lengths, pad_id, options.dynamic_batch)
+    for length in lengths:
         place = buckets.graph_path(path, length)
         try:
             with warnings.catch_warnings(), step(f"compiling the graph for {length} tokens"):
                 # Of branches that tracing freezes: the example is padded, so the one with the mask is kept.
                 warnings.simplefilter("ignore")
                 torch.jit.save(trace(_inputs(example, shapes, length)), str(place))
-        except (
-            RuntimeError,
-            AttributeError,
-            TypeError,
-            OSError,
-        ) as error:  # what it can't compile is an AttributeError
+        # An AttributeError is what it can't compile.
+        except (RuntimeError, AttributeError, TypeError, OSError) as error:
             raise ModelkilnError(f"compiling the graph for {length} tokens failed: {one_line(error)}") from error
-        require_operator(place, f"{OPERATOR}_sim" if simulated else OPERATOR)
+        require_operator(place, f"{OPERATOR}_sim" if options.simulated else OPERATOR)
     buckets.write_index(path, shapes)
 
 
@@ -102,9 +117,17 @@ def devices() -> list[Path]:
     return sorted(path for path in DEV.glob("neuron*") if path.name[len("neuron") :].isdigit())
 
 
-def lacks_device(options: Any) -> str | None:
+def lacks_device(options: Settings) -> str | None:
     """Why graphs of these options of a backend can't run here, or None."""
-    return _lacking(options.simulated)
+    if options.simulated:
+        here = env.simulated_neuron_device()
+        return None if here else "no simulated device: set NEURON_SIM_DEVICE to one, such as inf2"
+    if devices():
+        return None
+    return (
+        "this machine has no Neuron device (/dev/neuron*); compiling needs none, running does. "
+        "In a container, give it one with --device /dev/neuron0"
+    )
 
 
 def count_cores(simulated: bool) -> int:
@@ -125,12 +148,6 @@ def count_cores(simulated: bool) -> int:
         return 1
 
 
-def pad_id(example: tuple[Any, Any]) -> int:
-    """The id that fills up the example, whose texts are of several lengths."""
-    ids, mask = example
-    return int(ids[mask == 0][0])
-
-
 def require_operator(path: Path, namespace: str) -> None:
     """Raises a ModelkilnError where a saved graph calls no operator of that namespace.
 
@@ -146,14 +163,13 @@ def require_operator(path: Path, namespace: str) -> None:
         )
 
 
-def load_buckets(path: Path, module: Any, simulated: bool, cores: int | None) -> Callable[..., Any]:
+def load_buckets(path: Path, module: Any, options: Settings) -> Callable[..., Any]:
     """The graphs of an index, on the device: a call's batches are spread over the cores.
 
     Args:
         path: The index.
         module: The package; imported, since torch.jit.load would not know its operator otherwise.
-        simulated: By the simulator.
-        cores: That this process may use; None: all that it can see, as NEURON_RT_VISIBLE_CORES says.
+        options: Of the backend.
 
     Raises:
         ModelkilnError: no device, one that is not this graph's, or a runtime that can't load it.
@@ -161,9 +177,9 @@ def load_buckets(path: Path, module: Any, simulated: bool, cores: int | None) ->
     import torch
 
     shapes = buckets.read_index(path)
-    if (lacking := _lacking(simulated)) is not None:
+    if (lacking := lacks_device(options)) is not None:
         raise ModelkilnError(f"{path}: {lacking}")
-    count = cores or count_cores(simulated)
+    count = options.cores or count_cores(options.simulated)
     graphs = {}
     for length in shapes.lengths:
         place = buckets.graph_path(path, length)
@@ -176,18 +192,6 @@ def load_buckets(path: Path, module: Any, simulated: bool, cores: int | None) ->
         except (RuntimeError, OSError, ValueError) as error:
             raise ModelkilnError(_explain(place, error)) from error
     return buckets.run_in(shapes, graphs, count)
-
-
-def _lacking(simulated: bool) -> str | None:
-    if simulated:
-        here = env.simulated_neuron_device()
-        return None if here else "no simulated device: set NEURON_SIM_DEVICE to one, such as inf2"
-    if devices():
-        return None
-    return (
-        "this machine has no Neuron device (/dev/neuron*); compiling needs none, running does. "
-        "In a container, give it one with --device /dev/neuron0"
-    )
 
 
 def _inputs(example: tuple[Any, Any], shapes: Buckets, length: int) -> tuple[Any, Any]:

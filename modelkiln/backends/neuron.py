@@ -75,9 +75,7 @@ def compile_graph(
             **{name: value for name, value in given.items() if value is not None},
         )
 
-    lengths = buckets.choose_lengths(options.lengths, module.max_length)
-    shapes = buckets.Buckets(options.batch, lengths, inferentia.pad_id(example), options.dynamic_batch)
-    inferentia.compile_buckets(trace, example, path, shapes, options.simulated)
+    inferentia.compile_buckets(trace, example, path, module.max_length, options)
 
 
 def load_graph(
@@ -88,4 +86,4 @@ def load_graph(
 ) -> Run:
     """Loads the graphs onto the device; see Backend.load_graph."""
     neuron = inferentia.package("torch_neuron", INSTALL, options.simulated)
-    return inferentia.load_buckets(path, neuron, options.simulated, options.cores)
+    return inferentia.load_buckets(path, neuron, options)

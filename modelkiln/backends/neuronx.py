@@ -87,9 +87,7 @@ def compile_graph(module: Any, example: tuple[Any, Any], path: Path, options: Op
             return neuronx.dynamic_batch(traced) or traced
         return traced
 
-    lengths = buckets.choose_lengths(options.lengths, module.max_length)
-    shapes = buckets.Buckets(options.batch, lengths, inferentia.pad_id(example), options.dynamic_batch)
-    inferentia.compile_buckets(trace, example, path, shapes, options.simulated)
+    inferentia.compile_buckets(trace, example, path, module.max_length, options)
 
 
 def load_graph(
@@ -100,4 +98,4 @@ def load_graph(
 ) -> Run:
     """Loads the graphs onto the device; see Backend.load_graph."""
     neuronx = inferentia.package("torch_neuronx", INSTALL, options.simulated)
-    return inferentia.load_buckets(path, neuronx, options.simulated, options.cores)
+    return inferentia.load_buckets(path, neuronx, options)
