@@ -92,5 +92,4 @@ def _server(name: str, folder: Path) -> Iterator[dict[str, str]]:
         line = process.stdout.readline()
         if not line:
             raise ModelkilnError(f"{name}: its server did not start; see what it said above")
-        yield json.loads(line)
-        process.communicate()  # closes its standard input
+        yield json.loads(line)  # then its standard input is closed

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import servers
 from clone import STAGES, TINY, Clone, stages_that_ran
-from neptune_server import NeptuneServer
-from neptune_server.samples import PROJECT, token
 
 import modelkiln
 from modelkiln import registries
@@ -56,19 +55,11 @@ def mlflow_by_its_server(request: pytest.FixtureRequest) -> Loop:
 
 @pytest.fixture
 def neptune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
-    server = NeptuneServer(tmp_path)
-    server.start()
-    server.state.add_project(PROJECT, "PROJ")
-    settings = {
-        "NEPTUNE_API_TOKEN": token(server.url),
-        "NEPTUNE_PROJECT": PROJECT,
-        "OAUTHLIB_INSECURE_TRANSPORT": "1",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    names = ["download.sources.registry.name=KEYB", "upload.name=KEYWORDS"]
-    yield Loop("neptune", "KEYB", "KEYWORDS", "1", ["registry=neptune"], names, settings)
-    server.die()
+    with servers.neptune(tmp_path) as settings:
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        names = ["download.sources.registry.name=KEYB", "upload.name=KEYWORDS"]
+        yield Loop("neptune", "KEYB", "KEYWORDS", "1", ["registry=neptune"], names, settings)
 
 
 @pytest.mark.parametrize(
