@@ -17,14 +17,14 @@ LAYERS = [
     {"env", "files", "git", "interpreter", "machine", "plugins", "progress"},
     {"artifact", "bounds", "parity", "quality", "schema", "verdict"},
     {"contents", "golden", "neptune", "params", "s3", "toolchain"},
-    {"cache", "compose", "encoder_module", "layouts", "phrase_store", "reference", "vocabulary"},
+    {"cache", "compose", "encoder_module", "layouts", "phrase_store", "recording", "reference", "vocabulary"},
     {"buckets", "neuron_sim", "onnx_export"},
     {"inferentia"},
     {"backends", "packed_module"},
     {"encoder"},
     {"keywords"},
     {"sources", "registries", "tasks", "worker"},
-    {"difference", "promotion", "pyfunc"},
+    {"difference", "promotion", "pyfunc", "suite"},
     {"adapters", "batch", "bench", "compiler", "latency", "registration", "report", "trained", "validation"},
     {"migration", "proof"},
     {"checks", "cli"},
@@ -107,6 +107,7 @@ def test_dvc_depends_on_what_the_stage_runs(stage: str) -> None:
         "compile.words",
         "validate.corpus",
         "validate.golden",
+        "upload.reports",
     }
     values = {name: PARAMS[name.split(".")[0]][name.split(".")[1]] for name in names}
     declared = {re.sub(r"\$\{(.*?)\}", lambda match: values[match[1]], dep) for dep in PIPELINE[stage]["deps"]}

@@ -11,7 +11,13 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from modelkiln import suite
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["torch", "transformers", "sentence_transformers", "keybert"])
@@ -25,6 +31,14 @@ def run(command: Sequence[str], env: Mapping[str, str], **_: object) -> subproce
     process.join()
     assert process.exitcode is not None
     return subprocess.CompletedProcess(command, process.exitcode)
+
+
+@contextmanager
+def suite_starts_warm() -> Iterator[None]:
+    """The suite of checks runs in such a process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suite, "subprocess", SimpleNamespace(run=run))
+        yield
 
 
 def _main(arguments: list[str], environment: dict[str, str]) -> None:
