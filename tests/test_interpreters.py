@@ -79,6 +79,7 @@ def test_other_interpreter_judges(
     assert {check.name: check.outcome for check in verdict.checks} == {
         "artifact: carries no original weights": "passed",
         "artifact: every byte is as sealed": "passed",
+        "artifact: source is as it was fetched": "passed",
         "artifact: was compiled from this source": "passed",
     }
     assert " pytest " in (scripts / "other.log").read_text()
