@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 # What `make test-interpreters` makes, and of which Python: 3.10 or 3.11.
 TORCH_1_13  := .venv-torch-1.13
-PYTHON_1_13 ?= $(firstword $(shell command -v python3.10 python3.11) python3.10)
+# The first of them that runs: a version manager has a command for each that it knows, chosen or not.
+PYTHON_1_13 ?= $(firstword $(shell for each in python3.10 python3.11; do $$each -c '' 2>/dev/null && echo $$each; done) python3.10)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # The download stage may go to the hub, and no other stage does; the tests and benchmarks never.
 test test-all bench: export HF_HUB_OFFLINE := 1

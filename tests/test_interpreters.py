@@ -184,7 +184,9 @@ def test_torch_1_13_compiles_and_judges_from_end_to_end(tmp_path: Path) -> None:
     path = tmp_path / "toolchain.yaml"
     toolchain.write({"generic": python}, path)
     made = compile_with(python, source, tmp_path / "artifact", toolchain.read(["generic", "keywords"], path))
-    assert (made.toolchain["torch"], made.toolchain["transformers"]) == ("1.13.1", "4.49.0")
+    listed = (ROOT / "requirements" / "torch-1.13.txt").read_text().split()
+    assert {f"{name}=={made.toolchain[name]}" for name in ("torch", "transformers")} <= set(listed)
+    assert made.toolchain["torch"].startswith("1.13.")
     assert made.toolchain["python"] in ("3.10", "3.11")
     toolchain.check(toolchain.read(["generic", "checks"], path), python, "validate.python")
     few = tmp_path / "golden.jsonl"
@@ -195,5 +197,5 @@ def test_torch_1_13_compiles_and_judges_from_end_to_end(tmp_path: Path) -> None:
     measured = json.loads((tmp_path / "reports" / "latency.json").read_text())
     assert measured["compiled"]["p50_ms"] > 0
     page = (tmp_path / "reports" / "report.html").read_text("utf-8")
-    assert "1.13.1" in page
+    assert made.toolchain["torch"] in page
     assert toolchain.installed(["torch"])["torch"] not in page

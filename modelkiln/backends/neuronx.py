@@ -21,7 +21,7 @@ MACHINE = None
 DEVICE = inferentia.lacks_device
 LAYOUT = "padded"
 GRAPH = inferentia.GRAPH
-INSTALL = "torch-neuronx==2.9.0.2.15.32035 neuronx-cc==2.* (Python 3.11 to 3.13)"
+INSTALL = "torch-neuronx==2.9.0.2.15.32035 neuronx-cc==2.26.6360.0 (Python 3.11 to 3.13, torch 2.9.0)"
 TARGETS = ("inf2", "trn1", "trn1n", "trn2")
 
 
