@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from compiling import compile_here
 
 import modelkiln
@@ -93,6 +94,40 @@ def test_fixed_batch_gives_the_same_keywords(
     fixed = compile_simulated(backend, tiny_source, tmp_path / "fixed", **options)
     answers = [modelkiln.load(folder, cache_mb=0).extract_keywords(TEXTS) for folder in (fixed, simulated(backend))]
     assert answers[0] == answers[1]
+
+
+class Sums(torch.nn.Module):
+    """The least that a backend compiles."""
+
+    max_length = 4
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor]:
+        return ((ids * mask).float().sum(1, keepdim=True),)
+
+
+@pytest.mark.parametrize(
+    ("options", "waits"),
+    [
+        ({}, [False, False]),
+        ({"lazy_load": True}, [True, False]),
+        ({"async_load": True}, [False, True]),
+        ({"lazy_load": True, "async_load": True, "dynamic_batch": False}, [True, True]),
+    ],
+)
+@pytest.mark.parametrize("cores", ["0", "0-1"])
+@pytest.mark.usefixtures("device")
+def test_neuronx_settles_how_each_graph_is_loaded(
+    options: dict[str, bool], waits: list[bool], cores: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEURON_RT_VISIBLE_CORES", cores)
+    given = neuronx.Options(simulated=True, lengths=[3], **options)
+    ids, mask = torch.tensor([[5, 6, 0, 0], [7, 8, 9, 1]]), torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]])
+    neuronx.compile_graph(Sums(), (ids, mask), tmp_path / "encoder.json", given, "fp32")
+    run = neuronx.load_graph(tmp_path / "encoder.json", given, "fp32")
+    assert run(ids.numpy(), mask.numpy()).tolist() == [[11], [25]]
+    for length in (3, 4):
+        graph = torch.jit.load(str(tmp_path / f"encoder-{length}.pt"))
+        assert (graph.traced if given.dynamic_batch else graph).loading.waits.tolist() == waits
 
 
 @EACH
