@@ -19,7 +19,7 @@ from compiling import fetch_local
 from imports import ROOT
 from tiny import build_tiny_model
 
-from modelkiln import ModelkilnError, artifact, compose, interpreter, params, toolchain, validation
+from modelkiln import ModelkilnError, artifact, compose, interpreter, load, params, toolchain, validation
 from modelkiln.bounds import STRICT
 from modelkiln.compiler import compile_artifact
 from modelkiln.golden import SHIPPED
@@ -214,6 +214,31 @@ def test_torch_1_13_compiles_and_judges_from_end_to_end(tmp_path: Path) -> None:
     page = (tmp_path / "reports" / "report.html").read_text("utf-8")
     assert made.toolchain["torch"] in page
     assert toolchain.installed(["torch"])["torch"] not in page
+    text = tmp_path / "text.txt"
+    text.write_text("The tram line opens on Friday.", "utf-8")
+    assert "all as they were compiled" in serve(python, "verify", tmp_path / "artifact")
+    assert "generic fp32" in serve(python, "info", tmp_path / "artifact")
+    (line,) = serve(
+        python, "extract", tmp_path / "artifact", text, "--ngrams", "1,2", "--diversify", "mmr"
+    ).splitlines()
+    answer = load(tmp_path / "artifact").extract_keywords(text.read_text(), keyphrase_ngram_range=(1, 2), use_mmr=True)
+    assert [name for name, _ in json.loads(line)["keywords"]] == [name for name, _ in answer]
+
+
+def serve(python: str, *arguments: object) -> str:
+    """What the command `modelkiln` says under that interpreter."""
+    with interpreter.chosen(python) as run:
+        command = run.command("modelkiln.cli", *map(str, arguments))
+        return subprocess.run(command, env=run.environment(), stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+@pytest.mark.heavy
+def test_torch_1_13_imports_all_that_is_installed() -> None:
+    files = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "modelkiln").rglob("*.py")]
+    names = [".".join(path.parts) for path in files if path.name != "__main__" and "checks" not in path.parts]
+    script = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
+    with interpreter.chosen(torch_1_13()) as run:
+        subprocess.run([run.executable, "-W", "ignore", "-c", script, *names], env=run.environment(), check=True)
 
 
 class Runs:
@@ -232,11 +257,15 @@ def test_torch_1_13_runs_no_pickle(tmp_path: Path) -> None:
     model = build_tiny_model(tmp_path / "model")
     (model / "model.safetensors").unlink()
     (model / "pytorch_model.bin").write_bytes(pickle.dumps(Runs(tmp_path / "it ran")))
-    load = "import sys; from pathlib import Path; from modelkiln.reference import load_uncompiled as load; "
-    load += "load(Path(sys.argv[1]), 'fetch it again')"
+    script = "import sys; from pathlib import Path; from modelkiln.reference import load_uncompiled; "
+    script += "load_uncompiled(Path(sys.argv[1]), 'fetch it again')"
     with interpreter.chosen(python) as run:
         done = subprocess.run(
-            [run.executable, "-c", load, str(model)], env=run.environment(), capture_output=True, text=True, check=False
+            [run.executable, "-c", script, str(model)],
+            env=run.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
     assert done.returncode == 1
     assert "has weights as pickles (pytorch_model.bin), which are code; fetch it again" in done.stderr.splitlines()[-1]
