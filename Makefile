@@ -46,13 +46,15 @@ test: setup lint ## lint, types and the tests
 test-all: setup lint ## the tests, and the heavy proofs
 	@$(PYTEST) tests
 
-test-interpreters: setup ## compile, judge and serve under Python 3.10 with torch 1.13, which it installs (3.6 GB)
-	@test -x $(TORCH_1_13)/.ready || { echo "[1/2] creating $(TORCH_1_13) by $(PYTHON_1_13)" && \
-	  $(PYTHON_1_13) -m venv --clear $(TORCH_1_13) && \
-	  $(TORCH_1_13)/bin/pip install -q --disable-pip-version-check -r requirements/torch-1.13.txt && \
-	  install /dev/null $(TORCH_1_13)/.ready; }
+test-interpreters: setup $(TORCH_1_13)/.ready ## compile, judge and serve under Python 3.10 with torch 1.13, which it installs (3.6 GB)
 	@echo "[2/2] compiling, judging and serving a tiny model there (3 to 5 minutes)"
 	@TORCH_1_13_PYTHON=$(CURDIR)/$(TORCH_1_13)/bin/python pytest -s -m heavy tests/test_interpreters.py
+
+$(TORCH_1_13)/.ready: requirements/torch-1.13.txt
+	@echo "[1/2] creating $(TORCH_1_13) by $(PYTHON_1_13) (3 to 5 minutes)"
+	@$(PYTHON_1_13) -m venv --clear $(TORCH_1_13)
+	@$(TORCH_1_13)/bin/pip install -q --disable-pip-version-check -r requirements/torch-1.13.txt
+	@touch $@
 
 lint: setup ## ruff and mypy --strict
 	@ruff check . && ruff format --check . && mypy
