@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,19 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from compiling import compile_here
+from compiling import compile_here, compile_simulated, options_of
 
 import modelkiln
-from modelkiln import ModelkilnError, backends, compiler, inferentia, params, plugins, registration, validation
+from modelkiln import ModelkilnError, backends, inferentia, params, plugins, registration, validation
 from modelkiln.artifact import read_manifest
 from modelkiln.backends import neuron, neuronx
 from modelkiln.bounds import STRICT
 from modelkiln.encoder import load_encoders
+from modelkiln.golden import SHIPPED
 from modelkiln.params import Upload, Validate
 from modelkiln.reference import load_uncompiled
 from modelkiln.verdict import Check, Verdict, read_verdict
 
-BACKENDS = {"neuron": "bf16", "neuronx": "bf16"}
+BACKENDS = ("neuron", "neuronx")
 TEXTS = [
     "tram",
     "The weir was closed.",
@@ -32,18 +34,6 @@ TEXTS = [
     "The old bridge at the harbour opens for ships at noon.",
 ]
 EACH = pytest.mark.parametrize("backend", BACKENDS)
-
-
-def compile_simulated(backend: str, source: Path, dest: Path, **options: Any) -> Path:
-    given = {"simulated": True, "lengths": [8, 16], "batch": 2, **options}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiler, "options", lambda kind, name, _values, where: params.options(kind, name, given, where))
-        return compile_here(backend, source, dest, 48, precision=BACKENDS[backend])
-
-
-@pytest.fixture(scope="session")
-def simulated(tiny_source: Path, made_once: Any) -> Callable[[str], Path]:
-    return lambda backend: made_once(f"tiny-{backend}", lambda dest: compile_simulated(backend, tiny_source, dest))
 
 
 @pytest.fixture
@@ -245,6 +235,43 @@ def test_validation_without_a_device_is_no_positive_verdict(
     assert read_verdict(tmp_path / "reports" / "verdict.json") == verdict
     page = (tmp_path / "reports" / "report.html").read_text()
     assert page.index("Simulated: compiled and run on a CPU") < page.index("Validation of a compiled model")
+
+
+def judge_whole(artifact: Path, source: Path, golden: Path, reports: Path) -> Verdict:
+    """By all checks, with the bounds of fp32, which the simulator computes in; prints the figures."""
+    verdict = validation.judge(artifact, source, reports, Validate(STRICT, str(golden), str(golden), profile_rounds=0))
+    for check, figure, value, bound in verdict.figures():
+        print(f"{check}: {figure} {value} {bound}")
+    print(Counter(check.outcome for check in verdict.checks))
+    return verdict
+
+
+@pytest.mark.heavy
+@EACH
+@pytest.mark.usefixtures("device")
+def test_whole_suite_of_checks_passes(
+    backend: str, simulated: Callable[[str], Path], tiny_source: Path, golden: Path, tmp_path: Path
+) -> None:
+    verdict = judge_whole(simulated(backend), tiny_source, golden, tmp_path)
+    assert verdict.passed, verdict.failures()
+    assert verdict.artifact == read_manifest(simulated(backend)).digest
+
+
+@pytest.mark.heavy
+@pytest.mark.usefixtures("device")
+def test_whole_suite_of_checks_passes_for_the_real_model_in_graphs_of_the_default_lengths(
+    real_source: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "golden.jsonl"
+    few.write_text("".join(SHIPPED.read_text("utf-8").splitlines(keepends=True)[::10]), "utf-8")
+    folder = tmp_path / "compiled"
+    with options_of(simulated=True):
+        compile_here("neuronx", real_source, folder, 256, 16)
+    graphs = {name for name in read_manifest(folder).files if name.endswith(".pt")}
+    assert graphs == {f"graphs/encoder-{length}.pt" for length in (32, 64, 128, 256)}
+    (tmp_path / "reports").mkdir()
+    verdict = judge_whole(folder, real_source, few, tmp_path / "reports")
+    assert verdict.passed, verdict.failures()
 
 
 def test_simulated_artifact_is_registered_in_a_test_registry_only(
