@@ -43,7 +43,7 @@ def test_validation_without_a_device_is_completed_on_one_and_registered(
     folder = Path(shutil.copytree(simulated("neuron"), tmp_path / COMPILED))
     reports = tmp_path / REPORTS
     judging = Validate(STRICT, str(golden), str(golden), profile_rounds=1)
-    with warm.suite_starts_warm():
+    with warm.start():
         verdict = validation.validate(folder, tiny_source, reports, judging)
     assert not verdict.passed
     assert verdict.reason().startswith("not validated on a device: no simulated device")
@@ -85,7 +85,7 @@ def test_rehearsal_that_fails_speaks_against_the_artifact(
     seal(folder, replace(manifest, encoders={n: replace(e, max_length=24) for n, e in manifest.encoders.items()}))
     (tmp_path / "reports").mkdir()
     judging = Validate(STRICT, str(golden), str(golden), profile_rounds=0)
-    with warm.suite_starts_warm():
+    with warm.start():
         verdict = validation.judge(folder, tiny_source, tmp_path / "reports", judging, "-k", "every_length or serving")
     assert {check.name for check in verdict.checks} == {
         "vectors: every length[document-17 to 32 tokens]",

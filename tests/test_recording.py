@@ -46,7 +46,7 @@ def judged(tiny_artifact: Path, tiny_source: Path, golden: Path, made_once: Any)
 
     def make(folder: Path) -> None:
         folder.mkdir()
-        with warm.suite_starts_warm():
+        with warm.start():
             validation.judge(tiny_artifact, tiny_source, folder, Validate(STRICT, str(golden), str(golden), 0))
 
     return made_once("judged", make)
@@ -95,6 +95,7 @@ def test_with_the_runtime_alone_the_verdict_is_the_same(
     assert not (tmp_path / "verified" / "evidence" / "reference").exists()
 
 
+@pytest.mark.usefixtures("warm_start")
 def test_graph_of_another_model_is_refused(recorded: Path, tiny_artifact: Path, tmp_path: Path) -> None:
     other = fetch_local(build_tiny_model(tmp_path / "model", seed=1), tmp_path / "source", "tiny")
     stale = compile_here("generic", other, tmp_path / "stale", 48)
@@ -109,6 +110,7 @@ def test_graph_of_another_model_is_refused(recorded: Path, tiny_artifact: Path, 
     assert only(verdict, "artifact: source is as it was fetched").outcome == "passed"
 
 
+@pytest.mark.usefixtures("warm_start")
 def test_text_that_was_not_recorded_is_no_pass(recorded: Path, tiny_artifact: Path, tmp_path: Path) -> None:
     """An artifact that asks for other texts, as one of another envelope does."""
     short = Path(shutil.copytree(tiny_artifact, tmp_path / "short"))
@@ -119,6 +121,7 @@ def test_text_that_was_not_recorded_is_no_pass(recorded: Path, tiny_artifact: Pa
     assert any("has no vector of a text that this check asks for" in reason for reason in reasons), reasons
 
 
+@pytest.mark.usefixtures("warm_start")
 def test_negative_check_of_the_source_stays_negative(
     recorded: Path, rewrite: Any, tiny_artifact: Path, tmp_path: Path
 ) -> None:

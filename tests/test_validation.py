@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,13 +27,6 @@ from modelkiln.validation import validate
 from modelkiln.verdict import EVIDENCE_FILES, Check, Verdict, read_verdict
 
 PARAMS = Validate(STRICT, golden="", corpus="", profile_rounds=1)
-
-
-@pytest.fixture
-def warm_start() -> Iterator[None]:
-    """The checks run in a process that has their libraries; the others run in one as the stage starts it."""
-    with warm.suite_starts_warm():
-        yield
 
 
 def judge(artifact: Path, source: Path, reports: Path, golden: Path) -> Verdict:
@@ -88,7 +80,7 @@ def test_good_artifact_passes_and_leaves_its_reports_which_are_those_of_the_suit
     assert (metrics["passed"], metrics["failed"], metrics["agreement"]) == (1, 0, 1.0)
     assert json.loads((tmp_path / "first" / "latency.json").read_text())["compiled"]["p50_ms"] > 0
     # What upload depends on holds no time: the same judgement is the same bytes, also of the suite run by hand.
-    suite = [sys.executable, "-m", "pytest", "--pyargs", "modelkiln.checks", "-p", "no:cacheprovider", "-q"]
+    suite = [warm.command(), "-m", "pytest", "--pyargs", "modelkiln.checks", "-p", "no:cacheprovider", "-q"]
     suite += ["--artifact", str(tiny_artifact), "--source", str(tiny_source), "--golden", str(golden)]
     suite += ["--reports", str(tmp_path / "second")]
     done = subprocess.run(suite, capture_output=True, text=True, check=False)
