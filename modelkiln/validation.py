@@ -79,29 +79,28 @@ def judge(artifact: Path, source: Path, folder: Path, params: Validate, *extra: 
 
 
 def _environment(python: Interpreter) -> dict[str, str]:
-    """Without the user's own settings of pytest, which may deselect checks or load plug-ins."""
-    ours = {**python.environment(), "PYTHONDONTWRITEBYTECODE": "1"}
-    return {name: value for name, value in ours.items() if not name.startswith("PYTEST_")}
+    """Without the user's own settings of pytest, and without the plug-ins that are installed: both may deselect checks.
+
+    And such plug-ins take their time: Hypothesis' and Hydra's, as long as all else that the checks import but torch.
+    """
+    ours = {name: value for name, value in python.environment().items() if not name.startswith("PYTEST_")}
+    return {**ours, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def _run_checks(artifact: Path, source: Path, folder: Path, params: Validate, extra: Sequence[str]) -> int:
     arguments = ["--pyargs", "modelkiln.checks", "--verbose", "--no-header", "--tb=short"]
     # Not the settings, plug-ins' caches or conftest of whatever folder this is run in.
-    arguments += ["-c", os.devnull, "-p", "no:cacheprovider"]
+    arguments += ["-c", os.devnull, "-p", "no:cacheprovider", "-p", "modelkiln.checks.plugin"]
     options = {"artifact": artifact, "source": source, "golden": params.golden, "corpus": params.corpus}
     options |= {"reports": folder, "junitxml": folder / "junit.xml", **asdict(params.bounds)}
     # In one word each: before it knows them, pytest takes a value that stands alone for a folder of tests, and loads
     # the conftest.py beside a file of golden samples.
     arguments += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     with interpreter.chosen(params.python, PYTHON) as python:
-        environment, package = _environment(python), Path(__file__).parent
-        if python.root:  # our plug-in is not installed there, or is another modelkiln's
-            package = Path(python.root) / package.name
-            arguments += ["-p", "modelkiln.checks.plugin"]
-            environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        package = Path(python.root, "modelkiln") if python.root else Path(__file__).parent
         command = python.command("pytest", *arguments, "--rootdir", str(package / "checks"), *extra)
         # stdout is the stage's: pytest's report is progress here.
-        return subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode
+        return subprocess.run(command, env=_environment(python), stdout=sys.stderr, check=False).returncode
 
 
 def _settle(folder: Path, exit_code: int) -> Verdict:
