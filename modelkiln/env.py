@@ -18,7 +18,8 @@ MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_
 child processes HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE; while something is written to Neptune,
 NEPTUNE_DATA_DIRECTORY, since its client would leave a folder `.neptune` in the project; while backend `aotinductor`
 compiles, TORCHINDUCTOR_CACHE_DIR; while `modelkiln prove-gate` judges a good artifact, OMP_NUM_THREADS and
-MKL_NUM_THREADS. The checks run without the user's PYTEST_*, which could leave some out.
+MKL_NUM_THREADS. The checks run without the user's PYTEST_*, which could leave some out, and with
+PYTEST_DISABLE_PLUGIN_AUTOLOAD.
 
 Read by the libraries that we call, and by nobody here: HF_TOKEN, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD,
 MLFLOW_TRACKING_TOKEN, AWS_*; by Neptune's client NEPTUNE_RETRIES_TIMEOUT (seconds for which a failing server is tried

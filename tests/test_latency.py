@@ -171,6 +171,7 @@ def test_same_files_are_the_same_size(table_artifact: Path, tiny_source: Path) -
     assert found["compiled"]["size_mb"] == pytest.approx(total / 1e6, rel=1e-3)
 
 
+@pytest.mark.usefixtures("warm_start")
 def test_reference_that_fails_to_load_is_an_error_of_one_line(
     table_artifact: Path, tiny_source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

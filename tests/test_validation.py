@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import warm
 from compiling import compile_here, fetch_local
 from tiny import build_tiny_model
 
@@ -64,6 +63,7 @@ def forge(tiny_artifact: Path, tmp_path: Path) -> Any:
     return change
 
 
+@pytest.mark.usefixtures("warm_start")
 def test_good_artifact_passes_and_leaves_its_reports_which_are_those_of_the_suite_by_hand(
     tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path
 ) -> None:
@@ -80,7 +80,7 @@ def test_good_artifact_passes_and_leaves_its_reports_which_are_those_of_the_suit
     assert (metrics["passed"], metrics["failed"], metrics["agreement"]) == (1, 0, 1.0)
     assert json.loads((tmp_path / "first" / "latency.json").read_text())["compiled"]["p50_ms"] > 0
     # What upload depends on holds no time: the same judgement is the same bytes, also of the suite run by hand.
-    suite = [warm.command(), "-m", "pytest", "--pyargs", "modelkiln.checks", "-p", "no:cacheprovider", "-q"]
+    suite = [sys.executable, "-m", "pytest", "--pyargs", "modelkiln.checks", "-p", "no:cacheprovider", "-q"]
     suite += ["--artifact", str(tiny_artifact), "--source", str(tiny_source), "--golden", str(golden)]
     suite += ["--reports", str(tmp_path / "second")]
     done = subprocess.run(suite, capture_output=True, text=True, check=False)
@@ -193,6 +193,21 @@ def test_corpus_without_gold_key_phrases_is_compared_and_not_graded(
     assert checks["neighbours: ten nearest documents[document]"].outcome == "passed"
     rows = json.loads((tmp_path / "reports" / "evidence" / "documents.json").read_text("utf-8"))
     assert {row["set"] for row in rows} == {"golden", "corpus"}
+
+
+@pytest.mark.usefixtures("warm_start")
+def test_settings_and_plugins_of_the_user_have_no_say(
+    tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "meddler.py").write_text("def pytest_collection_modifyitems(items): items.clear()\n")
+    (tmp_path / "meddler-1.dist-info").mkdir()
+    (tmp_path / "meddler-1.dist-info" / "METADATA").write_text("Name: meddler\nVersion: 1\n")
+    (tmp_path / "meddler-1.dist-info" / "entry_points.txt").write_text("[pytest11]\nmeddler = meddler\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
+    params = replace(PARAMS, golden=str(golden), corpus=str(golden))
+    verdict = judged(tiny_artifact, tiny_source, tmp_path, params, "-k", "sealed")
+    assert [check.outcome for check in verdict.checks] == ["passed"]
 
 
 @pytest.mark.usefixtures("warm_start")

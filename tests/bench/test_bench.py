@@ -66,6 +66,7 @@ def test_table_and_json_say_what_was_measured(
     assert str(tmp_path.parent) not in json.dumps(report)  # no path of this machine
 
 
+@pytest.mark.usefixtures("warm_start")
 def test_another_model_s_keywords_are_not_called_the_same(
     modelkiln_command: Any, table_artifact: Path, documents: Path, tmp_path: Path
 ) -> None:

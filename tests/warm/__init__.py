@@ -1,4 +1,4 @@
-"""A Python that has imported torch, MLflow and their like already, which takes seconds: `python -m MODULE …`.
+"""A Python that has imported torch, MLflow and their like already, which takes seconds.
 
 Its processes are forks of one server, which has imported them, and nothing of ours. Their environment, folder,
 arguments, standard files and exit code are those of a process that was started in the usual way; their sys.executable

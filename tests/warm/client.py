@@ -1,4 +1,4 @@
-"""A command of the warm Python: `-m MODULE …` in a fork of the server, anything else in the usual way."""
+"""A command of the warm Python: a module or a script in a fork of the server, anything else in the usual way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 
-# It says what serving does without the libraries, so it may not have them.
+# These modules may not have the libraries: they say what serving does without them.
 COLD = ["modelkiln.checks.fresh"]
 
 
@@ -15,9 +15,10 @@ def main(folder: str, name: str, arguments: list[str]) -> None:
     """`folder` has the commands, and the server's socket beside them."""
     if name == "dvc":
         arguments = ["-m", "dvc", *arguments]
-    if arguments[:1] != ["-m"] or arguments[1] in COLD:
+    warm = arguments[1] not in COLD if arguments[0] == "-m" else arguments[0].endswith(".py")
+    if not warm:
         os.execv(sys.executable, [sys.executable, *arguments])
-    asked = {"arguments": arguments[1:], "folder": os.getcwd(), "environment": dict(os.environ)}
+    asked = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(f"{folder}/socket")
         socket.send_fds(server, [b"!"], [0, 1, 2])

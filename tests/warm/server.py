@@ -67,11 +67,17 @@ def _run(client: socket.socket, files: list[int], asked: dict[str, Any]) -> None
     os.environ.clear()
     os.environ.update(asked["environment"])
     sys.executable = asked["executable"]
-    sys.argv = asked["arguments"]
-    sys.path[:0] = [asked["folder"], *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+    sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    is_module = asked["arguments"][0] == "-m"
+    sys.argv = asked["arguments"][is_module:]
+    if not os.environ.get("PYTHONSAFEPATH"):
+        sys.path.insert(0, asked["folder"] if is_module else os.path.dirname(sys.argv[0]))
     try:
-        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        if is_module:
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(sys.argv[0], run_name="__main__")
     finally:
         atexit._run_exitfuncs()  # multiprocessing runs its own only
 
