@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # Two test files at a time, in the order of tests/conftest.py, one thread each: what they load does not scale with threads.
 PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup repro test test-all test-interpreters lint bench docker lock clean
+.PHONY: help setup repro test test-all test-interpreters lint bench dist docker lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -53,11 +53,14 @@ test-interpreters: setup ## compile and judge under Python 3.10 with torch 1.13,
 	@echo "[2/2] compiling and judging a tiny model there (2 to 4 minutes)"
 	@TORCH_1_13_PYTHON=$(CURDIR)/$(TORCH_1_13)/bin/python pytest -s -m heavy tests/test_interpreters.py
 
-lint: setup ## ruff and mypy --strict
-	@ruff check . && ruff format --check . && mypy
+lint: setup ## ruff, mypy --strict, and actionlint and zizmor on .github/
+	@ruff check . && ruff format --check . && mypy && actionlint && zizmor --offline --quiet .github
 
 bench: setup ## compare with KeyBERT over sentence-transformers on this machine
 	@python -m benchmarks.report $(if $(DOCUMENTS),--documents $(DOCUMENTS))
+
+dist: setup ## build the sdist and the wheel into dist/
+	@rm -rf dist && python -m build --no-isolation --outdir dist .
 
 docker: ## build the images modelkiln:generic and modelkiln:serve (docs/containers.md)
 	docker build --target generic --tag modelkiln:generic .
@@ -75,4 +78,4 @@ lock: setup ## resolve requirements/lock.in anew, and what the images install of
 	done
 
 clean: ## remove .venv and every result (not the registry)
-	rm -rf $(VENV) artifacts reports .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) artifacts reports dist .mypy_cache .ruff_cache .pytest_cache
