@@ -5,11 +5,13 @@ What they run is run by test_workflows_run.py, apart from workflows.NOT_HERE.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import pytest
 import typer
@@ -48,7 +50,7 @@ def test_linter_finds_nothing(linter: list[str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_linters_would_find_something(tmp_path: Any) -> None:
+def test_linters_would_find_something(tmp_path: Path) -> None:
     """A broken expression, and a shell line that only shellcheck knows to be wrong."""
     (tmp_path / ".github" / "workflows").mkdir(parents=True)
     text = (GITHUB / "workflows" / "main.yml").read_text()
@@ -115,10 +117,18 @@ def test_own_runners_take_no_pull_request() -> None:
         assert labels == set(read(GITHUB / "actionlint.yaml")["self-hosted-runner"]["labels"])
 
 
-def test_matrix_has_every_backend_once() -> None:
-    hosted, own = (WORKFLOWS["backends"]["jobs"][name]["strategy"]["matrix"] for name in ("hosted", "own"))
-    listed = [*hosted["backend"], *(row["backend"] for row in own["include"])]
-    assert sorted(listed) == sorted(path.stem for path in (ROOT / "conf" / "backend").glob("*.yaml"))
+def test_matrix_has_every_backend_once(tmp_path: Path) -> None:
+    (step,) = [step for step in steps_of("backends", "list") if step.run]
+    environment = {**os.environ, "GITHUB_OUTPUT": str(tmp_path / "output")}
+    subprocess.run(["bash", "-e", "-c", step.run], cwd=ROOT, env=environment, check=True)
+    name, _, listed = (tmp_path / "output").read_text().strip().partition("=")
+    assert WORKFLOWS["backends"]["jobs"]["list"]["outputs"] == {name: f"${{{{ steps.list.outputs.{name} }}}}"}
+    assert json.loads(listed) == sorted(path.stem for path in (ROOT / "conf" / "backend").glob("*.yaml"))
+    hosted, own = (WORKFLOWS["backends"]["jobs"][job]["strategy"]["matrix"] for job in ("hosted", "own"))
+    assert hosted["backend"] == f"${{{{ fromJSON(needs.list.outputs.{name}) }}}}"
+    elsewhere = [row["backend"] for row in own["include"]]
+    assert [row["backend"] for row in hosted["exclude"]] == elsewhere
+    assert set(elsewhere) < set(json.loads(listed))
 
 
 def test_python_is_the_one_of_the_toolchain() -> None:
@@ -127,7 +137,8 @@ def test_python_is_the_one_of_the_toolchain() -> None:
 
 
 def test_every_run_line_is_run_by_a_test_or_listed_with_the_reason() -> None:
-    elsewhere = {step.place for step in RUNS if step.job and (step.file, step.job) not in RUN_BY_A_TEST}
+    run = RUN_BY_A_TEST | {("backends", "list")}  # by the test of the matrix
+    elsewhere = {step.place for step in RUNS if step.job and (step.file, step.job) not in run}
     assert elsewhere <= set(NOT_HERE)
     assert set(NOT_HERE) <= {step.place for step in RUNS}
 
@@ -180,6 +191,6 @@ def test_command_that_is_not_there_would_be_found(command: str, error: type[Exce
 
 
 def test_commands_are_told_apart() -> None:
-    run = 'a "$B" | tee c.txt\nd --e || f "x y" >> "$G"\nh \\\n  i && j <<< "$K"\n'
+    run = '# none\na "$B" | tee c.txt  # the first\nd --e || f "x y" >> "$G"\nh \\\n  i && j <<< "$K"\n'
     expected = [["a", "$B"], ["tee", "c.txt"], ["d", "--e"], ["f", "x y"], ["h", "i"], ["j"]]
     assert list(commands(run)) == expected

@@ -90,21 +90,25 @@ def steps() -> Iterator[Step]:
 
 
 def commands(run: str) -> Iterator[list[str]]:
-    """The words of each command of a `run:`, without its redirections."""
-    for line in run.replace("\\\n", " ").splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
-        lexer.whitespace_split = True
-        words = list(lexer)
-        command: list[str] = []
-        while words:
-            word = words.pop(0)
-            if word in SEPARATORS:
+    """The words of each command of a `run:`, or of a block of shell lines, without comments and redirections."""
+    lexer = shlex.shlex(run.replace("\\\n", " "), posix=True, punctuation_chars="|&;<>\n")
+    lexer.whitespace_split = True
+    lexer.whitespace = " \t"  # a line's end is a command's
+    lexer.commenters = ""  # a comment would take the line's end with it
+    command: list[str] = []
+    for word in (words := iter(lexer)):
+        if word.startswith("#"):
+            while (word := next(words, "\n")).strip("\n"):
+                pass
+        if word in REDIRECTIONS:
+            next(words)
+        elif word in SEPARATORS or not word.strip("\n"):
+            if command:
                 yield command
-                command = []
-            elif word in REDIRECTIONS:
-                words.pop(0)
-            elif word != "--" or command:
-                command.append(word)
+            command = []
+        else:
+            command.append(word)
+    if command:
         yield command
 
 
