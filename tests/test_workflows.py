@@ -8,20 +8,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import typer
+from commands import check
 from dvc.cli import DvcParserError
-from dvc.cli.parser import get_main_parser
 from imports import ROOT
 from typer.exceptions import TyperException
 from workflows import ACTIONS, GITHUB, NOT_HERE, OWN, WORKFLOWS, Step, commands, jobs, read, steps, steps_of
-
-from modelkiln.cli import app
 
 # What a job may do beyond reading the repository, and why it must.
 MAY = {
@@ -146,32 +141,10 @@ def test_every_run_line_is_run_by_a_test_or_listed_with_the_reason() -> None:
 @pytest.mark.parametrize("step", RUNS, ids=place)
 def test_run_line_calls_what_there_is(step: Step) -> None:
     for command in commands(step.run):
-        program, *arguments = command
-        if program in CHECKED:
-            CHECKED[program](arguments)
-        else:
-            assert step.place in NOT_HERE or shutil.which(program), command
-
-
-def make_target(arguments: list[str]) -> None:
-    subprocess.run(["make", "-n", *arguments], cwd=ROOT, check=True, capture_output=True)
-
-
-def modelkiln_command(arguments: list[str]) -> None:
-    """A UsageError says what it does not know."""
-    name, *rest = arguments
-    typer.main.get_command(app).commands[name].make_context(name, list(rest))  # type: ignore[attr-defined]
-
-
-def dvc_command(arguments: list[str]) -> None:
-    get_main_parser().parse_args(arguments)
-
-
-CHECKED: dict[str, Callable[[list[str]], None]] = {
-    "make": make_target,
-    "modelkiln": modelkiln_command,
-    "dvc": dvc_command,
-}
+        try:
+            check(command)
+        except FileNotFoundError:
+            assert step.place in NOT_HERE, command
 
 
 @pytest.mark.parametrize(
@@ -182,15 +155,25 @@ CHECKED: dict[str, Callable[[list[str]], None]] = {
         ("modelkiln nothing", KeyError),
         ("dvc repro --pul-l", DvcParserError),
         ("dvc nothing", DvcParserError),
+        ("no-such-program", FileNotFoundError),
     ],
 )
 def test_command_that_is_not_there_would_be_found(command: str, error: type[Exception]) -> None:
-    program, *arguments = command.split()
     with pytest.raises(error):
-        CHECKED[program](arguments)
+        check(command.split())
 
 
 def test_commands_are_told_apart() -> None:
     run = '# none\na "$B" | tee c.txt  # the first\nd --e || f "x y" >> "$G"\nh \\\n  i && j <<< "$K"\n'
     expected = [["a", "$B"], ["tee", "c.txt"], ["d", "--e"], ["f", "x y"], ["h", "i"], ["j"]]
     assert list(commands(run)) == expected
+
+
+def test_page_names_every_workflow_and_every_setting() -> None:
+    page = (ROOT / "docs" / "ci.md").read_text()
+    assert set(re.findall(r"(?m)^\| `([\w-]+)\.yml` \|", page)) == set(WORKFLOWS)
+    settings = page.split("## What to set")[1].split("## Who may write")[0]
+    text = "".join(path.read_text() for path in GITHUB.rglob("*.yml"))
+    assert set(re.findall(r"(?m)^\| `(\w+)` \|", settings)) == set(re.findall(r"\b(?:vars|secrets)\.(\w+)", text))
+    environments = {job["environment"] for _, _, job in jobs() if "environment" in job}
+    assert {name for name in environments if f"`{name}` (" in settings} == {"production", "pypi"} == environments
