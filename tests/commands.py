@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import typer
 from dvc.cli.parser import get_main_parser
@@ -22,14 +23,18 @@ def check(command: Sequence[str]) -> None:
         raise FileNotFoundError(program)
 
 
+def modelkiln_commands() -> dict[str, Any]:
+    """Each `modelkiln NAME` that there is."""
+    return typer.main.get_command(app).commands  # type: ignore[attr-defined, no-any-return]
+
+
 def _make(arguments: list[str]) -> None:
     subprocess.run(["make", "-n", *arguments], cwd=ROOT, check=True, capture_output=True)
 
 
 def _modelkiln(arguments: list[str]) -> None:
     name, *rest = arguments
-    group = typer.main.get_command(app)
-    group.commands[name].make_context(name, rest)  # type: ignore[attr-defined]
+    modelkiln_commands()[name].make_context(name, rest)
 
 
 def _dvc(arguments: list[str]) -> None:
