@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,13 @@ LOCK = Path("dvc.lock")
 ABSENT = ("deleted", "not in cache")  # how DVC says that an output is not here, which a fresh clone's never are
 
 
-def check() -> None:
-    """Raises a ModelkilnError that names each stage for which dvc.lock is older than its code, params or inputs."""
-    command = [sys.executable, "-m", "dvc", "status", "--json"]
+def check(targets: Sequence[str] = ()) -> None:
+    """Raises a ModelkilnError that names each stage for which dvc.lock is older than its code, params or inputs.
+
+    Args:
+        targets: The stages to look at, with those that they depend on; none: all.
+    """
+    command = [sys.executable, "-m", "dvc", "status", "--json", *(["--with-deps", *targets] if targets else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         status = json.loads(done.stdout)
@@ -31,8 +35,8 @@ def check() -> None:
         said = done.stderr.strip() or one_line(error)
         raise ModelkilnError(f"can't compare {LOCK} with dvc.yaml: {one_line(said)}") from error
     raise_all(
-        f"{LOCK} is not of what is here (run `dvc repro` and commit {LOCK})",
-        [*stale(status), *torn(lock["stages"])],
+        f"{LOCK} is not of what is here (run `{' '.join(['dvc repro', *targets])}` and commit {LOCK})",
+        [*stale(status), *torn(lock["stages"], targets)],
     )
 
 
@@ -61,11 +65,17 @@ def stale(status: dict[str, list[Any]]) -> Iterator[str]:
             )
 
 
-def torn(stages: dict[str, Any]) -> Iterator[str]:
+def torn(stages: dict[str, Any], targets: Sequence[str] = ()) -> Iterator[str]:
     """Where a stage was run on another output than the one that dvc.lock names: two locks merged by hand."""
     made = {out["path"]: (name, out["md5"]) for name, stage in stages.items() for out in stage.get("outs", ())}
-    for name, stage in stages.items():
-        for dep in stage.get("deps", ()):
+    waiting, seen = [*(targets or stages)], set()
+    while waiting:
+        name = waiting.pop(0)
+        if name in seen or name not in stages:
+            continue
+        seen.add(name)
+        for dep in stages[name].get("deps", ()):
             maker, md5 = made.get(dep["path"], (name, dep["md5"]))
+            waiting.append(maker)
             if md5 != dep["md5"]:
                 yield f"{name}: {dep['path']} is not what {maker} has made"

@@ -63,6 +63,17 @@ def test_each_stale_stage_is_named_with_what_changed(fresh: Path) -> None:
     }
 
 
+def test_stage_that_was_not_asked_for_may_be_stale(fresh: Path) -> None:
+    """Whoever can't register leaves `upload` to those who can."""
+    edit("params.yaml", "size: 2", "size: 3")
+    lock.check(["first"])
+    edit("code.py", "1", "2")
+    with pytest.raises(
+        ModelkilnError, match=r"(?s)run `dvc repro second` and .*first: code\.py .*second: params\.yaml"
+    ):
+        lock.check(["second"])
+
+
 def test_lost_code_is_not_taken_for_absent_data(fresh: Path) -> None:
     (fresh / "code.py").unlink()
     with pytest.raises(ModelkilnError, match=r"first: code\.py deleted$"):
@@ -78,6 +89,11 @@ def test_locks_that_were_merged_by_hand_are_told() -> None:
         "validate: artifacts/compiled is not what compile has made",
         "upload: artifacts/compiled is not what compile has made",
     ]
+    assert list(lock.torn(stages, ["validate"])) == ["validate: artifacts/compiled is not what compile has made"]
+    assert list(lock.torn(stages, ["compile"])) == []
+    (out,) = stages["download"]["outs"]
+    out["md5"] = "0" * 32 + ".dir"
+    assert "compile: artifacts/source is not what download has made" in lock.torn(stages, ["validate"])
 
 
 def test_folder_without_a_pipeline_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -59,7 +58,7 @@ def remote(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def check_out(origin: Path, folder: Path) -> Clone:
     """What actions/checkout gives, with all of the history, and actions/setup."""
     subprocess.run(["git", "clone", "-q", str(origin), str(folder)], check=True)
-    clone = with_environment(Clone(folder), Path(sys.executable).parent)
+    clone = with_environment(Clone(folder))
     clone.run("git", "config", "user.email", "test@example.org")
     clone.run("git", "config", "user.name", "test")
     return clone

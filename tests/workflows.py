@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -200,11 +202,13 @@ def _defaults(action: str) -> dict[str, str]:
     return {name: given["default"] for name, given in inputs.items() if "default" in given}
 
 
-def with_environment(clone: Clone, bin_folder: Path) -> Clone:
-    """The clone, with a .venv as `make setup` would leave it: this machine's own environment."""
-    venv = clone.folder / ".venv"
+def with_environment(clone: Clone) -> Clone:
+    """The clone, with a .venv as `make setup` would leave it: this machine's own environment, by links."""
+    venv, here = clone.folder / ".venv", Path(sys.prefix)
     venv.mkdir()
-    (venv / "bin").symlink_to(bin_folder)
+    shutil.copy(here / "pyvenv.cfg", venv)
+    for folder in ("bin", "lib"):
+        (venv / folder).symlink_to(here / folder)
     (venv / ".ready").touch()
     os.utime(venv / ".ready", (2**31, 2**31))  # newer than what it would be made from
     return clone

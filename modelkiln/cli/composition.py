@@ -50,14 +50,18 @@ def compose(
             print(f"wrote {toolchain.TOOLCHAIN}")
 
 
-def check_lock() -> None:
+def check_lock(
+    stages: Annotated[
+        list[str] | None, typer.Argument(help="With those before them, as `validate`; none: all.")
+    ] = None,
+) -> None:
     """Check that dvc.lock is of this code and these params; needs no data. Exit code 1 if a stage would run anew.
 
-    Example, before a push: `modelkiln compose --check && modelkiln check-lock`
+    Example, before a push: `modelkiln compose --check && modelkiln check-lock validate`
     """
     from modelkiln import lock
 
-    lock.check()
+    lock.check(stages or [])
     print(f"{lock.LOCK} is of this code and these params")
 
 
