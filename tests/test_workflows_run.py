@@ -185,11 +185,26 @@ def test_newer_revision_of_the_hub_is_committed_to_a_branch(
     assert ("1 file changed" in last) is new
 
 
-@pytest.mark.parametrize("tag", [f"v{modelkiln.__version__}", "v99.0.0"])
-def test_tag_has_to_be_the_version_of_what_is_built(tag: str, origin: Path, tmp_path: Path) -> None:
+VERSION = modelkiln.__version__
+
+
+@pytest.mark.parametrize(
+    ("tag", "day", "last"),
+    [
+        (f"v{VERSION}", "2026-12-01", "Hold the changelog to the tag"),
+        (f"v{VERSION}", "unreleased", "Hold the changelog to the tag"),
+        ("v99.0.0", "2026-12-01", "Hold the tag to the version"),
+    ],
+)
+def test_tag_has_to_be_the_version_of_what_is_built_and_of_the_changelog(
+    tag: str, day: str, last: str, origin: Path, tmp_path: Path
+) -> None:
     clone = check_out(origin, tmp_path / "clone")
-    done = runner_for(clone, None, GITHUB_REF_NAME=tag).job("release", "build")
-    assert done.returncode == (0 if tag == f"v{modelkiln.__version__}" else 1), done.stdout
+    changelog = re.sub(r"(?m)^(## \[.*\]) - .*$", rf"\1 - {day}", (clone.folder / "CHANGELOG.md").read_text("utf-8"))
+    (clone.folder / "CHANGELOG.md").write_text(changelog, "utf-8")
+    runner = runner_for(clone, None, GITHUB_REF_NAME=tag)
+    done = runner.job("release", "build")
+    assert (done.returncode == 0) is (tag == f"v{VERSION}" and day != "unreleased"), done.stdout
+    assert runner.ran[-1][2] == last
     built = sorted(path.name for path in (clone.folder / "dist").iterdir())
-    version = modelkiln.__version__
-    assert built == [f"modelkiln-{version}-py3-none-any.whl", f"modelkiln-{version}.tar.gz"]
+    assert built == [f"modelkiln-{VERSION}-py3-none-any.whl", f"modelkiln-{VERSION}.tar.gz"]
