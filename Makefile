@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # Two test files at a time, in the order of tests/conftest.py, one thread each: what they load does not scale with threads.
 PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup repro test test-all test-interpreters lint bench docker lock clean
+.PHONY: help setup repro test test-all test-interpreters lint bench dist docker lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -56,11 +56,14 @@ $(TORCH_1_13)/.ready: requirements/torch-1.13.txt
 	@$(TORCH_1_13)/bin/pip install -q --disable-pip-version-check -r requirements/torch-1.13.txt
 	@touch $@
 
-lint: setup ## ruff and mypy --strict
-	@ruff check . && ruff format --check . && mypy
+lint: setup ## ruff, mypy --strict, and actionlint and zizmor on .github/
+	@ruff check . && ruff format --check . && mypy && actionlint && zizmor --offline --quiet .github
 
 bench: setup ## compare with KeyBERT over sentence-transformers on this machine
 	@python -m benchmarks.report $(if $(DOCUMENTS),--documents $(DOCUMENTS))
+
+dist: setup ## build the sdist and the wheel into dist/
+	@rm -rf dist && python -m build --no-isolation --outdir dist .
 
 docker: ## build the images modelkiln:generic and modelkiln:serve (docs/containers.md)
 	docker build --target generic --tag modelkiln:generic .
@@ -78,4 +81,4 @@ lock: setup ## resolve requirements/lock.in anew, and what the images install of
 	done
 
 clean: ## remove .venv and every result (not the registry)
-	rm -rf $(VENV) artifacts reports .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) artifacts reports dist .mypy_cache .ruff_cache .pytest_cache

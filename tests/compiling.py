@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from imports import ROOT
 
-from modelkiln import ModelkilnError, backends, compiler, params, sources, toolchain
+from modelkiln import ModelkilnError, backends, compiler, params, plugins, sources, toolchain
 from modelkiln.backends import aotinductor, openvino
 from modelkiln.compiler import compile_artifact
 from modelkiln.files import staged_folder, to_json, write_text
@@ -28,9 +28,15 @@ def fetch_local(folder: Path, dest: Path, name: str) -> Path:
     return dest
 
 
-# Every backend in every precision that it has; what loses something stands apart.
-EXACT = [("aotinductor", "fp32"), ("generic", "fp32"), ("onnxruntime", "fp32"), ("openvino", "fp32")]
-LOSSY = [("onnxruntime", "int8"), ("openvino", "int8"), ("openvino", "bf16")]
+# Every backend that needs no device, in every precision that it has; what loses something stands apart.
+ALL = [
+    (name, precision)
+    for name in plugins.known("backends")
+    if not backends.load(name).DEVICE
+    for precision in backends.load(name).PRECISIONS
+]
+EXACT = [each for each in ALL if each[1] == "fp32"]
+LOSSY = [each for each in ALL if each[1] != "fp32"]
 
 
 def compile_for(
