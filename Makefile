@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # Two test files at a time, in the order of tests/conftest.py, one thread each: what they load does not scale with threads.
 PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup repro test test-all test-interpreters lint bench docker lock clean
+.PHONY: help setup repro test test-all test-interpreters remote lint bench docker lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -52,6 +52,13 @@ test-interpreters: setup ## compile and judge under Python 3.10 with torch 1.13,
 	  install /dev/null $(TORCH_1_13)/.ready; }
 	@echo "[2/2] compiling and judging a tiny model there (2 to 4 minutes)"
 	@TORCH_1_13_PYTHON=$(CURDIR)/$(TORCH_1_13)/bin/python pytest -s -m heavy tests/test_interpreters.py
+
+remote: setup ## name the DVC remote of your team: make remote URL=s3://BUCKET/PATH
+	@test -n "$(URL)" || { echo "make: name it: make remote URL=s3://BUCKET/PATH" >&2; exit 1; }
+	@dvc remote add -q --force --default prod "$(URL)"
+	@dvc remote modify -q prod verify true
+	@case "$(URL)" in s3://*) dvc remote modify -q prod connect_timeout 10 && dvc remote modify -q prod read_timeout 60;; esac
+	@echo "wrote .dvc/config: commit it. Credentials come from the environment (AWS_…)"
 
 lint: setup ## ruff and mypy --strict
 	@ruff check . && ruff format --check . && mypy
