@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # Two test files at a time, in the order of tests/conftest.py, one thread each: what they load does not scale with threads.
 PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup repro test test-all test-interpreters lint bench dist docker lock clean
+.PHONY: help setup repro test test-all test-interpreters remote lint bench dist docker lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -55,6 +55,13 @@ $(TORCH_1_13)/.ready: requirements/torch-1.13.txt
 	@$(PYTHON_1_13) -m venv --clear $(TORCH_1_13)
 	@$(TORCH_1_13)/bin/pip install -q --disable-pip-version-check -r requirements/torch-1.13.txt
 	@touch $@
+
+remote: setup ## name the DVC remote of your team: make remote URL=s3://BUCKET/PATH
+	@test -n "$(URL)" || { echo "make: name it: make remote URL=s3://BUCKET/PATH" >&2; exit 1; }
+	@dvc remote add -q --force --default prod "$(URL)"
+	@dvc remote modify -q prod verify true
+	@case "$(URL)" in s3://*) dvc remote modify -q prod connect_timeout 10 && dvc remote modify -q prod read_timeout 60;; esac
+	@echo "wrote .dvc/config: commit it. Credentials come from the environment (AWS_…)"
 
 lint: setup ## ruff, mypy --strict, and actionlint and zizmor on .github/
 	@ruff check . && ruff format --check . && mypy && actionlint && zizmor --offline --quiet .github

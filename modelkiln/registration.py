@@ -14,10 +14,10 @@ import yaml
 
 from modelkiln import artifact, contents, registries
 from modelkiln.artifact import Manifest
-from modelkiln.errors import ModelkilnError
+from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import read_json, to_json
 from modelkiln.git import git
-from modelkiln.params import Download, Upload, options
+from modelkiln.params import Compile, Download, Upload, options
 from modelkiln.verdict import Verdict
 
 Receipt = dict[str, str]
@@ -89,6 +89,35 @@ def upload(
         "digest": version.digest,
         "alias": params.alias,
     }
+
+
+def check_asked_for(manifest: Manifest, asked: Compile) -> None:
+    """Raises a ModelkilnError that names each thing in which an artifact is not what the compile section asks for.
+
+    DVC's run-cache may give a stage's outputs without running it, and who can write to a shared one can put something
+    else there. The upload stage is in no run-cache.
+    """
+    options_asked = asdict(options("backends", asked.backend, asked.options, "compile.options"))
+    pairs: dict[str, tuple[Any, Any]] = {
+        "task": (manifest.task, asked.task),
+        "backend": (manifest.backend, asked.backend),
+        "precision": (manifest.precision, asked.precision),
+        "options": (manifest.options, json.loads(json.dumps(options_asked))),
+        "encoders": (sorted(manifest.encoders), sorted(asked.encoders)),
+        "vocabulary": (
+            [name for name, encoder in manifest.encoders.items() if encoder.vocabulary] or None,
+            [asked.vocabulary] if asked.vocabulary else None,
+        ),
+    }
+    for name, encoder in manifest.encoders.items():
+        wanted = asked.encoders.get(name)
+        pairs[f"encoders.{name}.max_length"] = (encoder.max_length, wanted and wanted.max_length)
+        pairs[f"max_batch of encoder {name}"] = (encoder.max_batch, asked.max_batch)
+    raise_all(
+        "not registered: the artifact is not what params.yaml asks for (a run-cache gave another one? run `dvc repro "
+        "--force --single-item compile`)",
+        [f"{what} is {found!r}, expected {wanted!r}" for what, (found, wanted) in pairs.items() if found != wanted],
+    )
 
 
 def _link(manifest: Manifest, compiled: registries.Version, download: Download | None) -> None:
