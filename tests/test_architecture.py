@@ -14,9 +14,9 @@ PLUGINS = ("backends", "sources", "registries", "tasks")
 # Each file may import from its own layer's left, never from its right.
 LAYERS = [
     {"errors"},
-    {"env", "files", "git", "interpreter", "machine", "plugins", "progress"},
+    {"distributions", "env", "files", "git", "interpreter", "machine", "plugins", "progress"},
     {"artifact", "bounds", "parity", "quality", "schema", "verdict"},
-    {"contents", "golden", "neptune", "params", "s3", "toolchain"},
+    {"contents", "golden", "neptune", "params", "s3", "sbom", "toolchain"},
     {"cache", "compose", "encoder_module", "layouts", "phrase_store", "reference", "vocabulary"},
     {"buckets", "neuron_sim", "onnx_export"},
     {"inferentia"},
