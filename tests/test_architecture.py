@@ -16,7 +16,7 @@ LAYERS = [
     {"errors"},
     {"distributions", "env", "files", "git", "interpreter", "machine", "plugins", "progress"},
     {"artifact", "bounds", "parity", "quality", "schema", "verdict"},
-    {"contents", "golden", "neptune", "params", "s3", "sbom", "toolchain"},
+    {"contents", "golden", "neptune", "params", "s3", "sbom", "signing", "toolchain"},
     {"cache", "compose", "encoder_module", "layouts", "phrase_store", "reference", "vocabulary"},
     {"buckets", "neuron_sim", "onnx_export"},
     {"inferentia"},

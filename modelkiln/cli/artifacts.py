@@ -47,13 +47,25 @@ def info(artifact: ArtifactRef) -> None:
     _row("digest", manifest.digest)
 
 
-def verify(artifact: ArtifactRef) -> None:
+def verify(
+    artifact: ArtifactRef,
+    key: Annotated[Path | None, typer.Option(help="A public key: check its owner's signature, too.")] = None,
+    signature: Annotated[
+        Path | None, typer.Option(help="Where that is. [default: beside the artifact, as compiled.sig]")
+    ] = None,
+) -> None:
     """Check every byte of an artifact against its manifest, loading none of it. Exit code 1 if it was altered."""
     from modelkiln.artifact import verify as verify_artifact
     from modelkiln.registries import folder_of
 
-    manifest = verify_artifact(folder_of(artifact))
+    folder = folder_of(artifact)
+    manifest = verify_artifact(folder)
     print(f"{artifact}: {len(manifest.files)} files, all as they were compiled; digest {manifest.digest}")
+    if key:
+        from modelkiln import signing
+
+        signing.verify(folder, key, signature or signing.signature_of(folder))
+        print(f"{artifact}: signed by the owner of {key}")
 
 
 def verdict(
