@@ -147,9 +147,12 @@ def lock_md5(path: Path) -> str:
 
     It can be computed again from the dvc.lock that is committed after the run.
     """
-    if not path.exists():
-        return "unknown"
-    stages = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("stages", {})
+    return lock_md5_of(path.read_text(encoding="utf-8")) if path.exists() else "unknown"
+
+
+def lock_md5_of(text: str) -> str:
+    """The same of the text of a dvc.lock."""
+    stages = (yaml.safe_load(text) or {}).get("stages", {})
     before = {name: stage for name, stage in stages.items() if name != "upload"}
     return hashlib.md5(json.dumps(before, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 

@@ -26,7 +26,7 @@ LAYERS = [
     {"sources", "registries", "tasks", "worker"},
     {"difference", "promotion", "pyfunc"},
     {"adapters", "batch", "bench", "compiler", "latency", "registration", "report", "trained", "validation"},
-    {"migration", "proof"},
+    {"lineage", "migration", "proof"},
     {"checks", "cli"},
     {"stages"},
 ]

@@ -53,6 +53,9 @@ def verify(
     signature: Annotated[
         Path | None, typer.Option(help="Where that is. [default: beside the artifact, as compiled.sig]")
     ] = None,
+    provenance: Annotated[
+        Path | None, typer.Option(help="What `modelkiln lineage --json` wrote: check that it is so, too.")
+    ] = None,
 ) -> None:
     """Check every byte of an artifact against its manifest, loading none of it. Exit code 1 if it was altered."""
     from modelkiln.artifact import verify as verify_artifact
@@ -66,6 +69,10 @@ def verify(
 
         signing.verify(folder, key, signature or signing.signature_of(folder))
         print(f"{artifact}: signed by the owner of {key}")
+    if provenance:
+        from modelkiln.lineage.comparison import verify_provenance
+
+        print("\n".join(verify_provenance(artifact, manifest.digest, provenance)))
 
 
 def verdict(

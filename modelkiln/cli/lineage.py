@@ -1,4 +1,4 @@
-"""`modelkiln sign`: who vouches for an artifact."""
+"""`modelkiln lineage` and `sign`: where an artifact comes from, and who vouches for it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,40 @@ from typing import Annotated
 import typer
 
 from modelkiln.errors import ModelkilnError
+
+
+def lineage(
+    ref: Annotated[
+        str,
+        typer.Argument(
+            metavar="REF",
+            help="An artifact's folder, mlflow:NAME@ALIAS or mlflow:NAME/VERSION (or neptune:…), an artifact's content "
+            "digest, or a git commit of this project.",
+        ),
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="As an in-toto statement with SLSA provenance, for `verify --provenance`.")
+    ] = False,
+    builder: Annotated[
+        str | None, typer.Option(help="In that: the URI of who ran the pipeline. [default: one that claims nothing]")
+    ] = None,
+) -> None:
+    """Say where an artifact comes from: source, params, toolchain, files, verdict, commit, and which registry has it.
+
+    What nobody here can tell is said to be unknown, and why.
+
+    Example: `modelkiln lineage mlflow:keywords-minilm@champion`, or `modelkiln lineage HEAD`
+    """
+    from modelkiln.files import to_json
+    from modelkiln.lineage.statement import BUILDER, make_statement
+    from modelkiln.lineage.trace import trace
+    from modelkiln.lineage.tree import show
+
+    chain = trace(ref)
+    if as_json:
+        print(to_json(make_statement(chain, builder or BUILDER)), end="")
+    else:
+        show(chain)
 
 
 def sign(
