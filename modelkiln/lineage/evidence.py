@@ -19,6 +19,7 @@ from modelkiln.files import write_text
 from modelkiln.lineage import Unknown, project, registered
 from modelkiln.registration import Receipt, read_receipt
 from modelkiln.registries import Version, find_version, parse_ref
+from modelkiln.schema import REGISTERED_NAME
 from modelkiln.signing import signature_of
 from modelkiln.verdict import read_verdict
 
@@ -75,7 +76,7 @@ def find(ref: str, folder: Path) -> Evidence:
         return _at_commit(commit, folder)
     if Path(ref).is_dir():
         read_manifest(Path(ref))  # says what is wrong
-    if re.search("[@/]", ref) and not Path(ref).exists():
+    if re.fullmatch(f"{REGISTERED_NAME}(@{REGISTERED_NAME}|/[0-9]+)", ref):
         return _in_registry(ref, folder)
     raise ModelkilnError(f"{ref!r}: {FORMS}")
 
@@ -144,7 +145,7 @@ def _of_digest(digest: str, folder: Path) -> Evidence:
 
 
 def _at_commit(commit: str, folder: Path) -> Evidence:
-    found = Evidence(folder, commit=commit)
+    found = Evidence(folder, {SIGNATURE: "git and DVC keep none"}, commit=commit)
     lock = project.committed(commit, str(project.LOCK))
     if lock is None:
         raise ModelkilnError(f"{commit}: has no {project.LOCK}, in which DVC says what it has made")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,15 @@ from modelkiln.registration import lock_md5_of
 HERE = "here"  # in the project's folder, and in no commit
 LOCK = Path("dvc.lock")
 MOST = 50  # commits that are searched for the dvc.lock of a run, which is committed after it
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes 1e-05, as DVC writes it, for the number that it is in YAML 1.2, and not for a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def commit_of(text: str) -> str | None:
@@ -62,7 +72,7 @@ def find_lock(md5: str, git_commit: str) -> tuple[str, str] | Unknown:
 def params_in(lock: str) -> dict[str, Any]:
     """The sections of params.yaml with which the stages of a dvc.lock ran."""
     sections: dict[str, Any] = {}
-    for stage in (yaml.safe_load(lock).get("stages") or {}).values():
+    for stage in (yaml.load(lock, _Loader).get("stages") or {}).values():  # noqa: S506 (a SafeLoader)
         sections |= (stage.get("params") or {}).get("params.yaml") or {}
     return sections
 

@@ -132,7 +132,7 @@ def _source_files(
         witnesses.append(lambda: _files(manifest, json.loads(project.made(path.as_posix(), recorded))))
     if isinstance(source, Version):
         witnesses.append(lambda: registered.files_of(source))
-    witnesses.append(lambda: _pins(params))
+    witnesses.append(lambda: _pins(manifest, params))
     reasons = []
     for witness in witnesses:
         try:
@@ -149,9 +149,11 @@ def _files(manifest: Manifest, revision: dict[str, Any]) -> Mapping[str, str]:
     return files
 
 
-def _pins(params: Mapping[str, Any] | Unknown) -> Mapping[str, str]:
-    pins = {} if isinstance(params, Unknown) else (params.get("download") or {}).get("files") or {}
-    if not pins or not all(pins.values()):
+def _pins(manifest: Manifest, params: Mapping[str, Any] | Unknown) -> Mapping[str, str]:
+    download = {} if isinstance(params, Unknown) else params.get("download") or {}
+    pins: Mapping[str, str] = download.get("files") or {}
+    same = all(download.get(name) == manifest.source[name] for name in ("model", "variant", "source"))
+    if not (same and pins and all(pins.values())):
         raise ModelkilnError("no params are known that pin them")
     return pins
 
