@@ -22,7 +22,7 @@ def seal_artifact(folder: Path, files: dict[str, str] | None = None, **changes: 
         "backend": "generic",
         "precision": "fp32",
         "options": {},
-        "encoders": {"document": EncoderSpec("graphs/encoder.pt", "padded", 8, 48)},
+        "encoders": {name: EncoderSpec("graphs/encoder.pt", "padded", 8, 48) for name in ("document", "word")},
         "dimension": 32,
         "pad_id": 0,
         "source": SOURCE,

@@ -87,3 +87,18 @@ class Chain:
             "source version": self.source_version,
         }
         return {name: part.reason for name, part in parts.items() if isinstance(part, Unknown)}
+
+
+def known_params(manifest: Manifest) -> dict[str, Any]:
+    """What an artifact says of the params that it was compiled with, laid out as params.yaml."""
+    lengths = {name: {"max_length": encoder.max_length} for name, encoder in manifest.encoders.items()}
+    batches = {encoder.max_batch for encoder in manifest.encoders.values()}
+    said = {
+        "task": manifest.task,
+        "backend": manifest.backend,
+        "precision": manifest.precision,
+        "encoders": lengths,
+        "options": manifest.options,
+    }
+    source = {name: manifest.source[name] for name in ("model", "variant", "source")}
+    return {"download": source, "compile": {**said, **({"max_batch": batches.pop()} if len(batches) == 1 else {})}}

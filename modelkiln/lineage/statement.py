@@ -13,7 +13,7 @@ from urllib.parse import quote
 from modelkiln.artifact import MANIFEST, Manifest
 from modelkiln.contents import VERDICT
 from modelkiln.errors import ModelkilnError
-from modelkiln.lineage import Chain, Unknown
+from modelkiln.lineage import Chain, Unknown, known_params
 from modelkiln.verdict import Verdict
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -61,21 +61,6 @@ def make_statement(chain: Chain, builder: str = BUILDER) -> dict[str, Any]:
             **({UNKNOWN: chain.unknown()} if chain.unknown() else {}),
         },
     }
-
-
-def known_params(manifest: Manifest) -> dict[str, Any]:
-    """What an artifact says of the params that it was compiled with, laid out as params.yaml."""
-    lengths = {name: {"max_length": encoder.max_length} for name, encoder in manifest.encoders.items()}
-    batches = {encoder.max_batch for encoder in manifest.encoders.values()}
-    said = {
-        "task": manifest.task,
-        "backend": manifest.backend,
-        "precision": manifest.precision,
-        "encoders": lengths,
-        "options": manifest.options,
-    }
-    source = {name: manifest.source[name] for name in ("model", "variant", "source")}
-    return {"download": source, "compile": {**said, **({"max_batch": batches.pop()} if len(batches) == 1 else {})}}
 
 
 def _subjects(chain: Chain, digest: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from modelkiln.artifact import MANIFEST, SBOM, Manifest, read_manifest
 from modelkiln.contents import MODEL, SIGNATURE, VERDICT
 from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.files import read_json, sha256
-from modelkiln.lineage import Chain, Held, Run, Unknown, project, registered
+from modelkiln.lineage import Chain, Held, Run, Unknown, known_params, project, registered
 from modelkiln.lineage.evidence import Evidence, find, names_in
 from modelkiln.registration import lock_md5_of
 from modelkiln.registries import Version, parse_ref
@@ -68,7 +68,7 @@ def _chain(ref: str, found: Evidence, ask: bool) -> Chain:
         source_version=source,
         held=held,
         receipt=found.receipt,
-        notes=(*found.notes, *_misfits(found, digest, version, source)),
+        notes=(*found.notes, *_misfits(found, digest, version, source), *_other_params(manifest, params)),
     )
 
 
@@ -176,3 +176,15 @@ def _misfits(
     if version and isinstance(source, Version) and version.ref not in source.compiled:
         notes.append(f"{source.ref} does not say that {version.ref} was compiled from it")
     return notes
+
+
+def _other_params(manifest: Manifest | Unknown, params: Mapping[str, Any] | Unknown) -> list[str]:
+    """What the run's params say and the artifact does not; its options are left out, since it adds the defaults."""
+    if isinstance(manifest, Unknown) or isinstance(params, Unknown):
+        return []
+    return [
+        f"the artifact was made with {section}.{name} {value!r}, its run's params say {params[section].get(name)!r}"
+        for section, known in known_params(manifest).items()
+        for name, value in known.items()
+        if name != "options" and section in params and params[section].get(name) != value
+    ]

@@ -12,6 +12,9 @@ import pytest
 from lineage.project import Project, make_project
 from registries.mlflow_places import Place
 
+from modelkiln.lineage import Chain
+from modelkiln.lineage.trace import trace
+
 
 @pytest.fixture(scope="session")
 def made_project(made_once: Callable[[str, Callable[[Path], object]], Path], mlflow_database: Path) -> Path:
@@ -43,6 +46,16 @@ def project(made_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path / "project")
     monkeypatch.setenv("MODELKILN_CACHE", str(tmp_path / "cache"))
     return Project(**{**json.loads((made_project / "made.json").read_text()), "folder": tmp_path / "project"})
+
+
+@pytest.fixture(scope="session")
+def registered_chain(made_project: Path) -> Chain:
+    """The chain of its registered version."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(made_project / "project")
+        for name in ("MLFLOW_TRACKING_URI", "NEPTUNE_API_TOKEN", "NEPTUNE_PROJECT"):
+            patch.delenv(name, raising=False)
+        return trace("mlflow:keywords/1")
 
 
 @pytest.fixture

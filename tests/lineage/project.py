@@ -49,21 +49,32 @@ def commit(message: str) -> str:
     return git("rev-parse", "HEAD")
 
 
-def make_project(folder: Path, *overrides: str, source: dict[str, Any] | None = None) -> Project:
+OPTIONS = {
+    "local": {"path": "models/tiny"},
+    "package": {"distribution": "tiny", "version": "1.0", "folder": "tiny"},
+    "registry": {"registry": "mlflow", "name": "keywords-trained", "version": 1},
+}
+
+
+def make_project(folder: Path, source: dict[str, Any] | None = None, pins: dict[str, str] | None = None) -> Project:
     """Fills the folder, which is the working folder, with the project of a run that has been committed.
 
     Args:
         folder: May have an empty registry in it.
-        overrides: Choices for params.yaml.
-        source: What the source's revision is, less its files and their digest; by default a folder's.
+        source: What the source's revision is, less its files and, where it is empty, their digest; default: a folder's.
+        pins: Of the source's files, in the params.
     """
-    data = compose(ROOT / "conf", ["upload.name=keywords", "backend=generic", "compile.max_batch=8", *overrides])
+    source = source or {**SOURCE, "revision": ""}
+    data = compose(ROOT / "conf", ["upload.name=keywords", "backend=generic", "compile.max_batch=8"])
+    sources = {source["source"]: OPTIONS[source["source"]]}
+    chosen = {name: source[name] for name in ("model", "variant", "source")}
+    data["download"] = {**chosen, "sources": sources, "files": pins or {}}
+    data["compile"]["encoders"] = {name: {"max_length": 48} for name in ("document", "word")}
     write_text(folder / "params.yaml", to_yaml(data))
     write_text(folder / ".gitignore", "/artifacts/\n/reports/\n/registry/\n/cache/\n/receipts/\n")
     for command in (["init", "-q"], ["config", "user.email", "a@example.org"], ["config", "user.name", "a"]):
         git(*command)
     code = commit("the code")
-    source = source or {**SOURCE, "revision": ""}
     for name, text in MODEL.items():
         write_text(folder / "artifacts/source" / name, text)
     files = {name: sha256(folder / "artifacts/source" / name) for name in MODEL}
@@ -79,7 +90,7 @@ def make_project(folder: Path, *overrides: str, source: dict[str, Any] | None = 
         read_verdict(folder / "reports/validation" / VERDICT),
         GOLDEN,
         load(folder / "params.yaml").upload,
-        Download("tiny", "base", "local", data["download"]["sources"]),
+        Download(**data["download"]),
     )
     write_text(folder / "receipts/upload.json", to_json(receipt))
     return Project(folder, code, commit("the run"), digest, receipt)

