@@ -50,6 +50,7 @@ class Held:
     """What a registry holds of it."""
 
     registry: str
+    names: tuple[str, ...]  # under which it was looked for
     versions: tuple[Version, ...] | Unknown
 
 

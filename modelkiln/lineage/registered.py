@@ -18,13 +18,16 @@ from modelkiln.registries import Ref, Version, parse_ref, project_place
 
 def holding(digest: str, names: Iterable[str]) -> tuple[Held, ...]:
     """What each registry holds of that artifact, under any of these names; one that can't be asked says why."""
-    names = sorted(set(names))
+    looked_for = tuple(sorted(set(names)))
     held = []
     for registry in plugins.known("registries"):
+        versions: tuple[Version, ...] | Unknown = Unknown("no name is known under which it could be registered")
         try:
-            held.append(Held(registry, _holding(registry, digest, names)))
+            if looked_for:
+                versions = _holding(registry, digest, looked_for)
         except ModelkilnError as error:
-            held.append(Held(registry, Unknown(one_line(error))))
+            versions = Unknown(one_line(error))
+        held.append(Held(registry, looked_for, versions))
     return tuple(held)
 
 
@@ -56,7 +59,7 @@ def files_of(version: Version) -> dict[str, str]:
     return {path.removeprefix(f"{MODEL}/"): str(entry["sha256"]) for path, entry in listed.items()}
 
 
-def _holding(registry: str, digest: str, names: list[str]) -> tuple[Version, ...]:
+def _holding(registry: str, digest: str, names: tuple[str, ...]) -> tuple[Version, ...]:
     place = project_place(registry)
     with step(f"asking {registry}"):
         found = [place.registry.find(name, digest, place.options) for name in names]

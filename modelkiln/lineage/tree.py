@@ -151,7 +151,8 @@ def _signature(signature: str | Unknown) -> Node:
 def _held(held: Held) -> Node:
     if isinstance(held.versions, Unknown):
         return Node(f"{held.registry} {held.versions}")
-    return Node(held.registry, tuple(Node(_registered(version)) for version in held.versions) or (Node("no version"),))
+    none = Node(f"no version of {' or '.join(held.names)} is this artifact")
+    return Node(held.registry, tuple(Node(_registered(version)) for version in held.versions) or (none,))
 
 
 def _registered(version: Version) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
+from imports import ROOT
 from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenance
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
@@ -19,7 +20,7 @@ from modelkiln import ModelkilnError
 from modelkiln.artifact import read_manifest
 from modelkiln.files import sha256
 from modelkiln.lineage import Chain, Unknown
-from modelkiln.lineage.statement import UNKNOWN, make_statement, source_uri
+from modelkiln.lineage.statement import BUILD_TYPE, BUILDER, UNKNOWN, make_statement, source_uri
 from modelkiln.lineage.trace import trace
 from modelkiln.registries import Version
 
@@ -218,3 +219,15 @@ def test_aliases_are_none_of_it_since_they_move(chain: Chain) -> None:
     assert isinstance(version, Version)
     moved = replace(mlflow, versions=(replace(version, aliases=("challenger",)),))
     assert make_statement(replace(chain, held=(moved, neptune))) == make_statement(chain)
+
+
+def test_page_documents_the_build_type_and_what_is_in_a_statement(statement: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "lineage.md").read_text("utf-8")
+    assert f"`{BUILD_TYPE}`" in page
+    assert f"`{BUILDER}`" in page
+    definition, details = statement["predicate"]["buildDefinition"], statement["predicate"]["runDetails"]
+    metadata = {f"metadata.{name}" for name in details["metadata"]}
+    for name in {"subject", *definition, *metadata, "builder.id", "builder.version", "byproducts", UNKNOWN}:
+        assert name == "buildType" or f"| `{name}` |" in page, name
+    for name in {each["name"].partition("/")[0] for each in definition["resolvedDependencies"]}:
+        assert f"`{name}" in page, name

@@ -61,12 +61,17 @@ def test_what_is_unknown_has_its_line(registered_chain: Chain) -> None:
         dvc_lock_md5=Unknown("no lock"),
         recorded=Unknown("no place"),
     )
-    bare = replace(registered_chain, **parts, run=run, held=(Held("mlflow", Unknown("down")),), notes=("odd",))
+    bare = replace(registered_chain, **parts, run=run, held=(Held("mlflow", (), Unknown("down")),), notes=("odd",))
     found = text(bare)
     for reason in ("digest", "manifest", "serving", "signature", "params", "verdict", "commit", "lock", "place"):
         assert f"unknown: no {reason}" in found, reason
     assert "    mlflow unknown: down" in found.splitlines()
     assert "  note: odd" in found.splitlines()
+
+
+def test_registry_without_it_says_what_was_looked_for(registered_chain: Chain) -> None:
+    found = text(replace(registered_chain, held=(Held("mlflow", ("keywords", "words"), ()),)))
+    assert "      no version of keywords or words is this artifact" in found.splitlines()
 
 
 def test_source_and_its_files_may_be_unknown_by_themselves(registered_chain: Chain) -> None:
