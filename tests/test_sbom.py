@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from imports import closure
 
 from modelkiln import ModelkilnError, distributions, sbom
 from modelkiln.artifact import SBOM, read_manifest
@@ -131,3 +132,12 @@ def test_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_damaged_file_is_one_line(text: str) -> None:
     with pytest.raises(ModelkilnError, match=r"sbom\.json is damaged"):
         sbom.read(text)
+
+
+def test_serving_imports_nothing_of_it() -> None:
+    """The image `serve` has none of the libraries."""
+    served = [Path("modelkiln") / name for name in ("__init__.py", "encoder.py", "backends/onnxruntime.py")]
+    runs = closure(*served, Path("modelkiln/tasks/keywords.py"), Path("modelkiln/batch/job.py"))
+    assert Path("modelkiln/keywords/extractor.py") in runs
+    assert not {Path("modelkiln") / f"{name}.py" for name in ("distributions", "sbom", "signing")} & runs
+    assert not [path for path in runs if "lineage" in path.parts]
