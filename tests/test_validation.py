@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,16 +22,11 @@ from modelkiln.bounds import STRICT
 from modelkiln.files import sha256, to_json, write_text
 from modelkiln.golden import SHIPPED
 from modelkiln.params import Validate
-from modelkiln.validation import _settle, validate
+from modelkiln.suite import settle
+from modelkiln.validation import validate
 from modelkiln.verdict import EVIDENCE_FILES, Check, Verdict, read_verdict
 
 PARAMS = Validate(STRICT, golden="", corpus="", profile_rounds=1)
-
-
-@pytest.fixture
-def warm_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checks run in a process that has their libraries; the others run in one as the stage starts it."""
-    monkeypatch.setattr(validation, "subprocess", SimpleNamespace(run=warm.run))
 
 
 def judge(artifact: Path, source: Path, reports: Path, golden: Path) -> Verdict:
@@ -86,7 +80,7 @@ def test_good_artifact_passes_and_leaves_its_reports_which_are_those_of_the_suit
     assert (metrics["passed"], metrics["failed"], metrics["agreement"]) == (1, 0, 1.0)
     assert json.loads((tmp_path / "first" / "latency.json").read_text())["compiled"]["p50_ms"] > 0
     # What upload depends on holds no time: the same judgement is the same bytes, also of the suite run by hand.
-    suite = [sys.executable, "-m", "pytest", "--pyargs", "modelkiln.checks", "-p", "no:cacheprovider", "-q"]
+    suite = [warm.command(), "-m", "pytest", "--pyargs", "modelkiln.checks", "-p", "no:cacheprovider", "-q"]
     suite += ["--artifact", str(tiny_artifact), "--source", str(tiny_source), "--golden", str(golden)]
     suite += ["--reports", str(tmp_path / "second")]
     done = subprocess.run(suite, capture_output=True, text=True, check=False)
@@ -156,8 +150,8 @@ def test_checks_that_never_finish_are_a_negative_verdict(
 
 def test_verdict_of_a_run_that_pytest_calls_failed_is_negative(tmp_path: Path) -> None:
     write_text(tmp_path / "verdict.json", to_json(asdict(Verdict(True, "abc", checks=[Check("a", "passed")]))))
-    assert _settle(tmp_path, 0).passed
-    verdict = _settle(tmp_path, 3)
+    assert settle(tmp_path, 0).passed
+    verdict = settle(tmp_path, 3)
     assert verdict.failures() == ["pytest ended with exit code 3"]
     assert not read_verdict(tmp_path / "verdict.json").passed
 

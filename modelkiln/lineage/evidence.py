@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,13 +83,22 @@ def find(ref: str, folder: Path) -> Evidence:
 
 def names_in(receipt: Receipt | None, sections: dict[str, Any]) -> set[str]:
     """The names that an artifact may be registered under, as far as this project knows."""
-    names = {receipt["name"]} if receipt else set()
-    if "name" in (sections.get("upload") or {}):
-        names.add(str(sections["upload"]["name"]))
+    uploads = [each.get("upload") or {} for each in (sections, _params())]
+    return {*([receipt["name"]] if receipt else []), *(str(upload["name"]) for upload in uploads if "name" in upload)}
+
+
+def _params() -> dict[str, Any]:
+    """The sections of params.yaml here, if it is one: what is wrong with it, the registries will say."""
     try:
-        return {*names, params.load().upload.name}
-    except ModelkilnError:  # no project, or the registries will say what is wrong with it
-        return names
+        return {"upload": asdict(params.load().upload)}
+    except ModelkilnError:
+        return {}
+
+
+def _reports(sections: dict[str, Any]) -> list[Path]:
+    """The folders that may have the verdict, the one that upload takes it from first."""
+    chosen = Path((sections.get("upload") or {}).get("reports") or REPORTS)
+    return list(dict.fromkeys([chosen, REPORTS]))
 
 
 def _in_registry(ref: str, folder: Path) -> Evidence:
@@ -111,7 +120,7 @@ def _in_folder(artifact: Path, folder: Path) -> Evidence:
     (folder / MODEL).mkdir()
     taken = {f"{MODEL}/{MANIFEST}": artifact / MANIFEST, f"{MODEL}/{SBOM}": artifact / SBOM}
     # Beside it is the verdict where a version was fetched; in the project, where it was judged.
-    for verdict in (artifact.parent / VERDICT, REPORTS / VERDICT):
+    for verdict in (artifact.parent / VERDICT, *(reports / VERDICT for reports in _reports(_params()))):
         if verdict.exists() and _is_of(digest, verdict):
             taken.setdefault(VERDICT, verdict)
     found.missing[VERDICT] = f"no verdict of this artifact lies beside it, nor in {REPORTS}"
@@ -149,13 +158,12 @@ def _at_commit(commit: str, folder: Path) -> Evidence:
     lock = project.committed(commit, str(project.LOCK))
     if lock is None:
         raise ModelkilnError(f"{commit}: has no {project.LOCK}, in which DVC says what it has made")
-    for name, path in {
-        f"{MODEL}/{MANIFEST}": COMPILED_FOLDER / MANIFEST,
-        f"{MODEL}/{SBOM}": COMPILED_FOLDER / SBOM,
-        VERDICT: REPORTS / VERDICT,
-    }.items():
+    places = [(f"{MODEL}/{MANIFEST}", COMPILED_FOLDER / MANIFEST), (f"{MODEL}/{SBOM}", COMPILED_FOLDER / SBOM)]
+    places += [(VERDICT, reports / VERDICT) for reports in _reports(project.params_in(lock))]
+    for name, path in places:
         try:
-            write_text(folder / name, project.made(path.as_posix(), commit))
+            if not (folder / name).exists():
+                write_text(folder / name, project.made(path.as_posix(), commit))
         except ModelkilnError as error:
             found.missing[name] = one_line(error)
     if receipt := project.committed(commit, RECEIPT.as_posix()):

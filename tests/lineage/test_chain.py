@@ -155,6 +155,20 @@ def closed_port() -> int:
         return int(listening.getsockname()[1])
 
 
+def test_verdict_is_taken_from_where_upload_takes_it(project: Project) -> None:
+    """From the machine with a device, where the one that validates has none."""
+    data = params_of(project)
+    data["upload"]["reports"] = "reports/verified"
+    write_text(project.folder / "params.yaml", yaml.safe_dump(data))
+    (project.folder / "reports/verified").mkdir()
+    of_the_device = verdict_of(project.digest)
+    of_the_device["corpus"] = "3" * 64
+    write_text(project.folder / "reports/verified/verdict.json", to_json(of_the_device))
+    verdict = trace("artifacts/compiled", ask=False).verdict
+    assert isinstance(verdict, Verdict)
+    assert verdict.corpus == "3" * 64
+
+
 def test_source_files_that_were_fetched_for_another_model_do_not_count(project: Project) -> None:
     revision = project.folder / "artifacts/source/revision.json"
     write_text(revision, revision.read_text().replace('"id": "tiny"', '"id": "another"'))
