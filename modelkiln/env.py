@@ -5,6 +5,8 @@ Read by modelkiln:
     MLFLOW_TRACKING_URI   the MLflow server: for `load`, and for upload where params.yaml names none
     NEPTUNE_API_TOKEN     the key to a Neptune server, which also holds its address
     NEPTUNE_PROJECT       WORKSPACE/PROJECT on it: for `load`, and for upload where params.yaml names none
+    MODELKILN_SIGNING_KEY, MODELKILN_SIGNING_PASSWORD
+                          file of the private key that `sign` and upload sign with, and its password
     HF_ENDPOINT           another Hugging Face hub than the public one
     HF_HUB_OFFLINE        1: the `hub` source refuses to run
     CXX                   the C++ compiler of backend `aotinductor` (default: g++)
@@ -38,11 +40,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TRUE = {"1", "on", "true", "yes"}
+SIGNING_KEY = "MODELKILN_SIGNING_KEY"
+SIGNING_PASSWORD = "MODELKILN_SIGNING_PASSWORD"  # noqa: S105 (its name)
 
 
 def cache_folder() -> Path:
     """Where fetched model versions are kept between processes."""
     return Path(os.environ.get("MODELKILN_CACHE") or "~/.cache/modelkiln").expanduser()
+
+
+def signing_key() -> Path | None:
+    """The private key to sign artifacts with, or None."""
+    named = os.environ.get(SIGNING_KEY)
+    return Path(named).expanduser() if named else None
+
+
+def signing_password() -> bytes | None:
+    """What that key is encrypted with, or None."""
+    password = os.environ.get(SIGNING_PASSWORD)
+    return password.encode() if password else None
 
 
 def mlflow_tracking_uri() -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from modelkiln import artifact, contents, registries
+from modelkiln import artifact, contents, env, registries, signing
 from modelkiln.artifact import Manifest
 from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import read_json, to_json
@@ -39,7 +39,8 @@ def upload(
         What was registered where, without a time: the same again when nothing has changed.
 
     Raises:
-        ModelkilnError: the verdict is negative or of another artifact, or the registry failed.
+        ModelkilnError: the verdict is negative or of another artifact, or the registry failed, or MODELKILN_SIGNING_KEY
+            names no key.
     """
     manifest = artifact.verify(folder)
     if not (verdict.passed and verdict.is_borne_out()):
@@ -56,6 +57,8 @@ def upload(
     _check_remote(params.remote)
     registry = registries.load(params.registry)
     registry_options = options("registries", params.registry, params.options, "upload.options")
+    key = env.signing_key()
+    signed = {contents.SIGNATURE: signing.new_signature(folder, key)} if key else {}
     lineage = read_lineage(manifest, params.remote)
     card = write_card(params.name, manifest, verdict, lineage)
     version = registry.register(
@@ -72,6 +75,7 @@ def upload(
                     path: to_json(predictions[name])
                     for name, path in zip(contents.GOLDEN, contents.GOLDEN_FILES, strict=True)
                 },
+                **signed,
             },
             tags=lineage,
             card=card,
@@ -172,9 +176,12 @@ def lock_md5(path: Path) -> str:
 
     It can be computed again from the dvc.lock that is committed after the run.
     """
-    if not path.exists():
-        return "unknown"
-    stages = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("stages", {})
+    return lock_md5_of(path.read_text(encoding="utf-8")) if path.exists() else "unknown"
+
+
+def lock_md5_of(text: str) -> str:
+    """The same of the text of a dvc.lock."""
+    stages = (yaml.safe_load(text) or {}).get("stages", {})
     before = {name: stage for name, stage in stages.items() if name != "upload"}
     return hashlib.md5(json.dumps(before, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 

@@ -18,9 +18,9 @@ PLUGINS = ("backends", "sources", "registries", "tasks")
 # Each file may import from its own layer's left, never from its right.
 LAYERS = [
     {"errors"},
-    {"env", "files", "git", "interpreter", "machine", "plugins", "progress"},
+    {"distributions", "env", "files", "git", "interpreter", "machine", "plugins", "progress"},
     {"artifact", "bounds", "parity", "quality", "schema", "verdict"},
-    {"contents", "golden", "neptune", "params", "s3", "toolchain"},
+    {"contents", "golden", "neptune", "params", "s3", "sbom", "signing", "toolchain"},
     {"cache", "compose", "encoder_module", "layouts", "lock", "phrase_store", "recording", "reference", "vocabulary"},
     {"buckets", "neuron_sim", "onnx_export"},
     {"inferentia"},
@@ -30,7 +30,7 @@ LAYERS = [
     {"sources", "registries", "tasks", "worker"},
     {"difference", "promotion", "pyfunc", "revisions", "suite"},
     {"adapters", "batch", "bench", "compiler", "latency", "registration", "report", "trained", "validation"},
-    {"migration", "proof"},
+    {"lineage", "migration", "proof"},
     {"checks", "cli"},
     {"stages"},
 ]

@@ -19,7 +19,7 @@ from compiling import fetch_local
 from imports import ROOT
 from tiny import build_tiny_model
 
-from modelkiln import ModelkilnError, artifact, compose, interpreter, load, params, toolchain, validation
+from modelkiln import ModelkilnError, artifact, compose, interpreter, load, params, sbom, toolchain, validation
 from modelkiln.bounds import STRICT
 from modelkiln.compiler import compile_artifact
 from modelkiln.golden import SHIPPED
@@ -63,8 +63,11 @@ def test_other_interpreter_compiles_the_same_artifact(
     made = compile_with(other, tiny_source, tmp_path / "artifact", VERSIONS)
     used = [line for line in (scripts / "other.log").read_text().splitlines() if "modelkiln.worker" in line]
     assert len(used) == 1
-    graph = artifact.read_manifest(tiny_artifact).files["graphs/encoder.pt"]
-    assert made.files["graphs/encoder.pt"] == graph
+    # The same libraries, hence the same graph, and the same is needed to serve it.
+    ours = artifact.read_manifest(tiny_artifact).files
+    assert {name: made.files[name] for name in ("graphs/encoder.pt", "sbom.json")} == {
+        name: ours[name] for name in ("graphs/encoder.pt", "sbom.json")
+    }
     # Neither our PYTHONPATH nor the folder that holds this modelkiln, which may be our site-packages.
     assert used[0].split()[0] not in (str(ROOT), os.environ.get("PYTHONPATH"))
 
@@ -204,6 +207,9 @@ def test_torch_1_13_compiles_and_judges_from_end_to_end(tmp_path: Path) -> None:
     assert {f"{name}=={made.toolchain[name]}" for name in ("torch", "transformers")} <= set(listed)
     assert made.toolchain["torch"].startswith("1.13.")
     assert made.toolchain["python"] in ("3.10", "3.11")
+    serving = sbom.read((tmp_path / "artifact" / artifact.SBOM).read_text())
+    assert (serving["torch"], serving["numpy"], serving["python"]) == ("1.13.1", "1.26.4", made.toolchain["python"])
+    assert serving["modelkiln"]  # which is not installed there, but ours is
     toolchain.check(toolchain.read(["generic", "checks"], path), python, "validate.python")
     few = tmp_path / "golden.jsonl"
     few.write_text("".join(SHIPPED.read_text("utf-8").splitlines(keepends=True)[:5]), "utf-8")

@@ -49,6 +49,13 @@ def info(artifact: ArtifactRef) -> None:
 
 def verify(
     artifact: ArtifactRef,
+    key: Annotated[Path | None, typer.Option(help="A public key: check its owner's signature, too.")] = None,
+    signature: Annotated[
+        Path | None, typer.Option(help="Where that is. [default: beside the artifact, as compiled.sig]")
+    ] = None,
+    provenance: Annotated[
+        Path | None, typer.Option(help="What `modelkiln lineage --json` wrote: check that it is so, too.")
+    ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(help="Judge it too, by what the uncompiled model said: reports/validation/evidence/reference."),
@@ -75,6 +82,15 @@ def verify(
     folder = folder_of(artifact)
     manifest = verify_artifact(folder)
     print(f"{artifact}: {len(manifest.files)} files, all as they were compiled; digest {manifest.digest}")
+    if key:
+        from modelkiln import signing
+
+        signing.verify(folder, key, signature or signing.signature_of(folder))
+        print(f"{artifact}: signed by the owner of {key}")
+    if provenance:
+        from modelkiln.lineage.comparison import verify_provenance
+
+        print("\n".join(verify_provenance(artifact, manifest.digest, provenance)))
     if reference is None:
         return
     found = suite.judge_by_recording(folder, reference, reports, python)
