@@ -26,7 +26,7 @@ LAYERS = [
     {"sources", "registries", "tasks", "worker"},
     {"difference", "promotion", "pyfunc", "suite"},
     {"adapters", "batch", "bench", "compiler", "latency", "registration", "report", "trained", "validation"},
-    {"migration", "proof"},
+    {"migration", "proof", "sweep"},
     {"checks", "cli"},
     {"stages"},
 ]
