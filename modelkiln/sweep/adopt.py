@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from modelkiln.errors import ModelkilnError, one_line
@@ -68,15 +69,16 @@ def _require_clean(revision: str) -> None:
     changed = _listed("diff", "--name-only", "HEAD")
     untracked = _listed("ls-files", "--others", "--exclude-standard")
     in_the_way = sorted(set(untracked) & set(_listed("ls-tree", "-r", "--name-only", revision)))
+    _require_none(changed + in_the_way, "`git commit` it, or put it away by `git stash --include-untracked`")
     outputs = json.loads(shell.dvc("data", "status", "--json")).get("uncommitted", {})
     edited = sorted(outputs.get("added", []) + outputs.get("modified", []))
-    lost = changed + in_the_way + edited
+    _require_none(edited, "what the stages have written comes back by `dvc checkout --force`")
+
+
+def _require_none(lost: Sequence[str], remedy: str) -> None:
     if lost:
         more = f" and {len(lost) - FEW} more" if len(lost) > FEW else ""
-        raise ModelkilnError(
-            f"this would overwrite what is not committed: {', '.join(lost[:FEW])}{more}; `git commit` it, or put it "
-            "away by `git stash --include-untracked`; what a stage has written, and was edited: `dvc checkout --force`"
-        )
+        raise ModelkilnError(f"this would overwrite what is not committed: {', '.join(lost[:FEW])}{more}; {remedy}")
 
 
 def _listed(*arguments: str) -> list[str]:
