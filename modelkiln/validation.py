@@ -21,6 +21,7 @@ METRICS = {
     ("keywords", "agreement"): "agreement",
     ("quality", "f1_at_10"): "f1",
     ("quality", "f1_at_10_of_the_uncompiled"): "f1_uncompiled",
+    ("quality", "f1_loss_at_10_upper"): "f1_loss",  # at the upper end of its 95% interval, as the bound is meant
 }
 
 

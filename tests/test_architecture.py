@@ -30,7 +30,7 @@ LAYERS = [
     {"sources", "registries", "tasks", "worker"},
     {"difference", "promotion", "pyfunc", "revisions", "suite"},
     {"adapters", "batch", "bench", "compiler", "latency", "registration", "report", "trained", "validation"},
-    {"lineage", "migration", "proof"},
+    {"lineage", "migration", "proof", "sweep"},
     {"checks", "cli"},
     {"stages"},
 ]

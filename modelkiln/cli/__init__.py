@@ -16,6 +16,7 @@ from modelkiln.cli.lineage import lineage, sign
 from modelkiln.cli.migration import migrate
 from modelkiln.cli.proof import prove_gate
 from modelkiln.cli.registry import diff, promote, register_trained, rollback, versions
+from modelkiln.cli.sweeps import adopt, leaderboard, sweep
 from modelkiln.errors import ModelkilnError
 from modelkiln.progress import say
 
@@ -28,7 +29,8 @@ app = typer.Typer(
 )
 COMMANDS = (extract, bench, info, verify, verdict, prove_gate, compose, check_lock, revisions, where, lineage, sign)
 REGISTRY_COMMANDS = (register_trained, versions, diff, promote, rollback, migrate)
-for command in (*COMMANDS, *REGISTRY_COMMANDS):
+SWEEP_COMMANDS = (sweep, leaderboard, adopt)
+for command in (*COMMANDS, *REGISTRY_COMMANDS, *SWEEP_COMMANDS):
     app.command()(command)
 
 
