@@ -90,7 +90,9 @@ def start(job: Job) -> Outcome:
 class Commands:
     """Runs one command after the other, until it is stopped."""
 
-    def __init__(self, deadline: float | None) -> None:
+    def __init__(self, scratch: Path, deadline: float | None) -> None:
+        # DVC would leave a folder in /var/tmp for each clone.
+        self._environment = environment({"DVC_SITE_CACHE_DIR": str(scratch / "dvc")})
         self._deadline = deadline  # of time.monotonic
         self._lock = threading.Lock()
         self._running: subprocess.Popen[str] | None = None
@@ -104,7 +106,7 @@ class Commands:
             self._running = subprocess.Popen(
                 command,
                 cwd=folder,
-                env=environment(),
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -221,7 +223,7 @@ def main() -> None:
     job = Job(**json.loads(sys.stdin.readline()))
     (scratch() / "clones").mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{job.name}-", dir=scratch() / "clones"))
-    commands = Commands(None if job.minutes is None else time.monotonic() + 60 * job.minutes)
+    commands = Commands(folder, None if job.minutes is None else time.monotonic() + 60 * job.minutes)
 
     def watch() -> None:
         sys.stdin.read()
