@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # Two test files at a time, in the order of tests/conftest.py, one thread each: what they load does not scale with threads.
 PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup repro test test-all test-interpreters remote lint bench dist docker lock clean
+.PHONY: help setup repro sweep test test-all test-interpreters remote lint bench dist docker lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -39,6 +39,10 @@ $(VENV)/.ready: requirements/lock.txt requirements/torch.txt pyproject.toml
 repro: setup ## run the pipeline with the defaults, and say where the results are
 	@dvc repro
 	@modelkiln where || { dvc repro --force --single-item upload && modelkiln where; }
+
+sweep: setup ## every backend and variant up to its verdict, and reports/leaderboard.html; registers nothing
+	@modelkiln sweep $(SWEEP)
+	@modelkiln leaderboard --html reports/leaderboard.html
 
 test: setup lint ## lint, types and the tests
 	@$(PYTEST) -m "not heavy" tests

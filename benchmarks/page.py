@@ -56,6 +56,7 @@ def write_page(path: Path, data: dict[str, Any]) -> None:
         "table": _table,
         "stream": _stream,
         "registries": _registries,
+        "sweeps": _sweeps,
     }
     for name, section in sections.items():
         if name in data:
@@ -205,6 +206,34 @@ def _registries(part: dict[str, Any]) -> str:
         "client and asking a first question, which every process pays once. MB is the peak of the process. The servers "
         "run on the same machine; Neptune's is the one that the tests have, whose speed says nothing of Neptune's own, "
         f"but of the client and of us.\n\n{markdown(head, lines)}\n"
+    )
+
+
+def _sweeps(part: dict[str, Any]) -> str:
+    noop, grown = part["noop"], part["grown"]
+    engines = []
+    for name, each in part["engines"].items():
+        steps = ", ".join(f"{step} {seconds:.1f}" for step, seconds in each["steps"].items())
+        engines.append([name, f"{each['seconds']:.0f}", f"{each['a_cell']:.1f}", each["failed"], steps])
+    names = {
+        "for_each_ref": "`git for-each-ref`",
+        "ls_remote": "`git ls-remote` of the commit's",
+        "first_show": "`dvc exp show`, the first time",
+        "show_again": "`dvc exp show`, again",
+        "attempt": "one cell in its clone",
+        "push": "`dvc exp push`",
+        "push_run_cache": "`dvc exp push --run-cache`",
+    }
+    rows = [[shown, *(f"{each['seconds'][name]:.2f}" for each in grown)] for name, shown in names.items()]
+    head = ["seconds", *(f"{each['experiments']:,} experiments, {each['runs']:,} runs" for each in grown)]
+    return (
+        f"## Sweeps\n\n{_where(part)}. A `dvc repro` with nothing to do takes {noop['ours']:.2f} s, and in a pipeline "
+        f"of four empty stages {noop['empty']:.2f} s: {noop['ratio']:.2f} times as long, {noop['rounds']} rounds in "
+        f"turns.\n\n{part['cells']} cells whose stages do nothing, {part['workers']} at a time, so that all of it is "
+        "overhead; Ray's start counts. *A cell* is what one of the workers spends on it.\n\n"
+        f"{markdown(['engine', 'seconds in all', 'seconds a cell', 'failed', 'of an attempt: seconds'], engines)}\n\n"
+        "What grows with the number of experiments that a commit has, and of runs in the run-cache. With `--run-cache` "
+        f"a push copies every run there is to the remote, which is a folder here.\n\n{markdown(head, rows)}\n"
     )
 
 

@@ -24,6 +24,7 @@ from benchmarks.page import write_page
 from benchmarks.picture import write_picture
 from benchmarks.registries import measure_registries
 from benchmarks.stream import measure_stream
+from benchmarks.sweeps import measure_sweeps
 from benchmarks.table_cost import measure_table_cost
 from modelkiln.bench import machine
 from modelkiln.bench.engine import Request, run
@@ -36,7 +37,7 @@ from modelkiln.golden import read_samples
 from modelkiln.progress import say
 
 DOCS = Path(__file__).parents[1] / "docs"
-PARTS = ("peers", "ceiling", "peak", "backends", "table", "stream", "registries")
+PARTS = ("peers", "ceiling", "peak", "backends", "table", "stream", "registries", "sweeps")
 ONE_THREAD = "keybert,modelkiln,no-table,warm,onnx,openvino,pipeline,replaced"
 TWO_THREADS = "keybert,modelkiln,onnx,openvino"
 SCENARIOS = (
@@ -74,6 +75,8 @@ def main() -> int:
 def _measure(part: str, options: argparse.Namespace) -> Any:
     if part == "registries":
         return measure_registries(options.artifact, options.rounds)
+    if part == "sweeps":
+        return measure_sweeps(options.rounds, options.sweep_cells, options.experiments)
     texts = [sample.text for sample in read_samples(options.documents)]
     if part == "ceiling":
         return measure_ceiling(options.artifact, options.source, texts, options.limit, options.rounds)
@@ -128,6 +131,8 @@ DEFAULTS: dict[str, Any] = {
     "peers_2": TWO_THREADS,
     "backend_documents": 12,
     "stream_documents": 100_000,
+    "sweep_cells": 24,
+    "experiments": 2_000,
     "only": None,
     "to": DOCS,
 }
@@ -138,6 +143,8 @@ HELP = {
     "slow_documents": "documents that the slow peers do, the first ones of those",
     "slow_rounds": "rounds that the slow peers take part in",
     "backend_documents": "documents that every backend does",
+    "sweep_cells": "that each engine runs, two at a time",
+    "experiments": "that a commit has, where it is measured what grows with their number",
     "peers": "with one thread each",
     "peers_2": "with two threads each; may be empty",
     "only": f"of {', '.join(PARTS)} and page, with commas",

@@ -47,7 +47,9 @@ def sweep(
     repository: Annotated[
         str | None, typer.Option(help="Ray: what the nodes clone. [default: this folder; with --address origin's URL]")
     ] = None,
-    cpus: Annotated[float, typer.Option(help="Ray: of each cell, and threads that it is measured with.", min=0)] = 1.0,
+    cpus: Annotated[
+        float, typer.Option(help="Ray: of each cell, and threads that it is measured with.", min=0.1)
+    ] = 1.0,
     place: Annotated[
         list[str] | None,
         typer.Option(metavar="BACKEND=RESOURCE:N", help="Ray: what nodes have to have for a backend; repeat it."),

@@ -44,9 +44,7 @@ def adopt(name: str) -> Receipt:
             # By force: the version may be there already, with its alias moved on since.
             shell.dvc("repro", "--force", "--single-item", UPLOAD)
         except ModelkilnError as error:
-            raise ModelkilnError(
-                f"{name} is applied, and not registered: {error}; then `dvc repro --force --single-item {UPLOAD}`"
-            ) from error
+            raise ModelkilnError(f"{error}; it is applied: that command does the rest") from error
     return read_receipt(RECEIPT)
 
 

@@ -19,17 +19,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from modelkiln import env
 from modelkiln.errors import ModelkilnError
-from modelkiln.git import git
+from modelkiln.files import relative_files
 from modelkiln.sweep.reasons import reason_of
 from modelkiln.sweep.shell import environment
 
 ORIGIN = "origin"
+RUNS = "runs"  # DVC's run-cache, in its cache
+SOURCE_STAGE = "download"
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,9 @@ def start(job: Job) -> Outcome:
 class Commands:
     """Runs one command after the other, until it is stopped."""
 
-    def __init__(self, deadline: float | None) -> None:
+    def __init__(self, scratch: Path, deadline: float | None) -> None:
+        # DVC would leave a folder in /var/tmp for each clone.
+        self._environment = environment({"DVC_SITE_CACHE_DIR": str(scratch / "dvc")})
         self._deadline = deadline  # of time.monotonic
         self._lock = threading.Lock()
         self._running: subprocess.Popen[str] | None = None
@@ -102,7 +106,7 @@ class Commands:
             self._running = subprocess.Popen(
                 command,
                 cwd=folder,
-                env=environment(),
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -135,16 +139,21 @@ def attempt(job: Job, folder: Path, commands: Commands) -> Outcome:
     dvc = (sys.executable, "-m", "dvc")
     try:
         with _timed(seconds, "clone"):
-            # The objects of a folder are used where they are; a clone without its history DVC can't run experiments in.
+            # The objects of a folder are used where they are; DVC can't run experiments in a clone without its history.
             shared = ["--shared"] if Path(job.repository).is_dir() else []
-            commands.run(
-                "git", "clone", "-q", "--no-checkout", *shared, job.repository, str(folder), folder=folder.parent
-            )
+            clone = ["git", "clone", "-q", "--no-checkout", *shared, job.repository, str(folder)]
+            commands.run(*clone, folder=folder.parent)
             commands.run("git", "checkout", "-q", "--detach", job.commit, folder=folder)
-            _configure(job, folder, commands)
+            cache = _cache(job)
+            _configure(folder, cache, commands)
+            if job.remote:
+                _fetch_source(folder, commands)
+        before = _runs(cache)
         with _timed(seconds, "run"):
-            commands.run(*dvc, "exp", "run", *(["--pull"] if job.remote else []), *job.arguments, folder=folder)
+            commands.run(*dvc, "exp", "run", *job.arguments, folder=folder)
         with _timed(seconds, "push"):
+            if job.remote:
+                _keep_new_runs(folder, cache, before)
             data = ["--remote", job.remote, "--run-cache"] if job.remote else ["--no-cache"]
             commands.run(*dvc, "exp", "push", *data, ORIGIN, reference(job.commit, job.name), folder=folder)
     except ModelkilnError as error:
@@ -152,13 +161,45 @@ def attempt(job: Job, folder: Path, commands: Commands) -> Outcome:
     return Outcome("", seconds)
 
 
-def _configure(job: Job, folder: Path, commands: Commands) -> None:
-    """Gives the clone DVC's cache, and git somebody who commits where the machine names nobody."""
-    cache = Path(job.cache) if job.cache and Path(job.cache).is_dir() else scratch() / "cache"
-    commands.run(sys.executable, "-m", "dvc", "config", "--local", "cache.dir", str(cache), folder=folder)
-    if not git("config", "user.email"):
+def _cache(job: Job) -> Path:
+    """The DVC cache that all clones on this machine share."""
+    return Path(job.cache) if job.cache and Path(job.cache).is_dir() else scratch() / "cache"
+
+
+def _configure(folder: Path, cache: Path, commands: Commands) -> None:
+    """Gives the clone the shared cache, and git somebody who commits where the machine names nobody.
+
+    DVC finds both parts of the cache by links, so that one of them can be taken away; see _keep_new_runs.
+    """
+    own = folder / ".dvc" / "cache"
+    own.mkdir(parents=True, exist_ok=True)
+    for part in ("files", RUNS):
+        (cache / part).mkdir(parents=True, exist_ok=True)
+        (own / part).symlink_to(cache / part)
+    try:
+        commands.run("git", "config", "user.email", folder=folder)
+    except ModelkilnError:
         commands.run("git", "config", "user.name", "modelkiln sweep", folder=folder)
         commands.run("git", "config", "user.email", "sweep@modelkiln.invalid", folder=folder)
+
+
+def _fetch_source(folder: Path, commands: Commands) -> None:
+    """Brings the source that dvc.lock knows: `dvc exp run --pull` would bring the whole run-cache, for every cell."""
+    with suppress(ModelkilnError):  # the stage fetches it from where it comes from, and says so where it can't
+        commands.run(sys.executable, "-m", "dvc", "pull", "--quiet", SOURCE_STAGE, folder=folder)
+
+
+def _runs(cache: Path) -> set[str]:
+    return set(relative_files(cache / RUNS))
+
+
+def _keep_new_runs(folder: Path, cache: Path, before: set[str]) -> None:
+    """Leaves the clone what it has added to the run-cache: DVC pushes all that is there, a request for each run."""
+    own = folder / ".dvc" / "cache" / RUNS
+    own.unlink()
+    for name in _runs(cache) - before:
+        (own / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(cache / RUNS / name, own / name)
 
 
 def scratch() -> Path:
@@ -182,7 +223,7 @@ def main() -> None:
     job = Job(**json.loads(sys.stdin.readline()))
     (scratch() / "clones").mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{job.name}-", dir=scratch() / "clones"))
-    commands = Commands(None if job.minutes is None else time.monotonic() + 60 * job.minutes)
+    commands = Commands(folder, None if job.minutes is None else time.monotonic() + 60 * job.minutes)
 
     def watch() -> None:
         sys.stdin.read()

@@ -91,7 +91,8 @@ def _default_repository(cluster: on_ray.Cluster) -> str:
 def _work(repository: str, commit: str, retries: int, minutes: float | None) -> on_ray.Work:
     folder = Path(repository)
     cache = shell.dvc("cache", "dir", folder=folder).strip() if (folder / ".dvc").is_dir() else ""
-    remote = shell.dvc("config", "--project", "core.remote").strip()
+    settings = dict(line.split("=", 1) for line in shell.dvc("config", "--project", "--list").splitlines())
+    remote = settings.get("core.remote", "")
     if not cache and not remote:
         raise ModelkilnError(
             "what the cells write would stay on the nodes: commit a DVC remote that they reach, "

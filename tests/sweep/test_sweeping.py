@@ -144,7 +144,7 @@ def test_cell_of_which_more_than_the_upload_would_run_is_put_back(swept: Small) 
     (swept.folder / "secret.txt").write_text("1")
     swept.run("dvc", "exp", "run", "--name", "x", "-S", "backend=openvino", "validate")
     swept.run("git", "reset", "--hard", "-q")
-    swept.run("git", "clean", "-qfd")
+    swept.run("git", "clean", "-qfdX", "artifacts", "reports")
     (swept.folder / "secret.txt").write_text("2")
     before = state(swept)
     assert "x is not adopted: compile would have to run again" in refused(swept, "adopt", "x")
@@ -156,7 +156,7 @@ def test_registry_that_is_down_loses_nothing(swept: Small) -> None:
     before = swept.ran
     swept.environment["SMALL_REGISTRY"] = "down"
     line = refused(swept, "adopt", CELLS["openvino"])
-    assert "is applied, and not registered: upload: the registry can't be reached; then `dvc repro --force" in line
+    assert line.endswith("upload`: upload: the registry can't be reached; it is applied: that command does the rest")
     swept.environment["SMALL_REGISTRY"] = "up"
     swept.run("dvc", "repro", "--force", "--single-item", "upload")
     assert swept.ran == [*before, *["upload base openvino fp32"] * 2]
