@@ -26,11 +26,12 @@ TINY = ["model=tiny", *TEXTS]
 class Clone:
     """A folder with the project in it, and its commands."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, commands: Path = Path(sys.executable).parent) -> None:
+        """`commands`: the folder of `python` and `dvc`."""
         self.folder = folder
         self.environment = {
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(folder),  # its own modelkiln, not the one that is installed
         }
@@ -43,7 +44,7 @@ class Clone:
         return done
 
     def modelkiln(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.run(sys.executable, "-m", "modelkiln.cli", *arguments, check=check)
+        return self.run("python", "-m", "modelkiln.cli", *arguments, check=check)
 
     def repro(self, *targets: str) -> list[str]:
         """Runs the pipeline, or the part of it that leads to the targets, and says which stages ran."""

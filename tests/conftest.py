@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from filelock import FileLock
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import warm
 from clone import Clone, make_clone
-from compiling import compile_for, compile_here, fetch_local, skip_where_absent
+from compiling import compile_for, compile_here, compile_simulated, fetch_local, skip_where_absent
 from registries.mlflow_places import Place
 from registries.mlflow_server import Server, server
 from report.folders import Folders, build
@@ -33,9 +35,24 @@ from modelkiln.registries import mlflow
 FIRST = ["test_pipeline", "test_encoder", "test_validation", "test_lineage", "test_interruptions", "test_mlflow_faults"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The server of the warm Python lives as long as pytest's first process."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        stack = ExitStack()
+        stack.enter_context(warm.serving())
+        config.add_cleanup(stack.close)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """See FIRST; within a file, and behind those, the order stays."""
     items.sort(key=lambda item: (*FIRST, item.path.stem).index(item.path.stem))
+
+
+@pytest.fixture
+def warm_start() -> Iterator[None]:
+    """The processes that the test starts have the libraries already; for tests that are not about the start."""
+    with warm.start():
+        yield
 
 
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
@@ -86,10 +103,12 @@ def tiny_artifact_for(tiny_source: Path, made_once: MadeOnce) -> Callable[[str, 
         skip_where_absent(backend, precision)
         # What the other backends write depends on what the process has compiled before.
         compile_ = compile_here if backend == "onnxruntime" else compile_for
-        return made_once(
-            f"tiny-{backend}-{precision}",
-            lambda folder: compile_(backend, tiny_source, folder, 48, precision=precision),
-        )
+
+        def make(folder: Path) -> None:
+            with warm.start():
+                compile_(backend, tiny_source, folder, 48, precision=precision)
+
+        return made_once(f"tiny-{backend}-{precision}", make)
 
     return compiled
 
@@ -98,6 +117,12 @@ def tiny_artifact_for(tiny_source: Path, made_once: MadeOnce) -> Callable[[str, 
 def table_artifact(tiny_source: Path, made_once: MadeOnce) -> Path:
     """The tiny model, compiled for `onnxruntime`, with a compiled vocabulary."""
     return made_once("tiny-table", lambda folder: compile_here("onnxruntime", tiny_source, folder, 48, 64, "word"))
+
+
+@pytest.fixture(scope="session")
+def simulated(tiny_source: Path, made_once: MadeOnce) -> Callable[[str], Path]:
+    """Gives the tiny model, compiled once for `neuron` or `neuronx` by the simulator, in batches of two."""
+    return lambda backend: made_once(f"tiny-{backend}", lambda dest: compile_simulated(backend, tiny_source, dest))
 
 
 @pytest.fixture(scope="session")
@@ -159,7 +184,10 @@ def golden(made_once: MadeOnce) -> Path:
 
 @pytest.fixture
 def clone(tiny_model: Path, made_once: MadeOnce, tmp_path: Path) -> Clone:
-    """A copy of a clone in which the pipeline has run once, for `tiny_model`; first-run.json has the stages."""
+    """A copy of a clone in which the pipeline has run once, for `tiny_model`; first-run.json has the stages.
+
+    The first run's processes were started as a user starts them, those of the copy are warm ones.
+    """
 
     def make(folder: Path) -> None:
         made = make_clone(folder, tiny_model)
@@ -167,7 +195,8 @@ def clone(tiny_model: Path, made_once: MadeOnce, tmp_path: Path) -> Clone:
         made.run("git", "add", ".")
         made.run("git", "commit", "-qm", "the first run")
 
-    return Clone(Path(shutil.copytree(made_once("clone", make), tmp_path / "project", symlinks=True)))
+    folder = shutil.copytree(made_once("clone", make), tmp_path / "project", symlinks=True)
+    return Clone(Path(folder), Path(warm.command()).parent)
 
 
 @pytest.fixture(scope="session")

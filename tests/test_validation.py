@@ -9,11 +9,9 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import warm
 from compiling import compile_here, fetch_local
 from tiny import build_tiny_model
 
@@ -23,16 +21,11 @@ from modelkiln.bounds import STRICT
 from modelkiln.files import sha256, to_json, write_text
 from modelkiln.golden import SHIPPED
 from modelkiln.params import Validate
-from modelkiln.validation import _settle, validate
+from modelkiln.suite import settle
+from modelkiln.validation import validate
 from modelkiln.verdict import EVIDENCE_FILES, Check, Verdict, read_verdict
 
 PARAMS = Validate(STRICT, golden="", corpus="", profile_rounds=1)
-
-
-@pytest.fixture
-def warm_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checks run in a process that has their libraries; the others run in one as the stage starts it."""
-    monkeypatch.setattr(validation, "subprocess", SimpleNamespace(run=warm.run))
 
 
 def judge(artifact: Path, source: Path, reports: Path, golden: Path) -> Verdict:
@@ -70,6 +63,7 @@ def forge(tiny_artifact: Path, tmp_path: Path) -> Any:
     return change
 
 
+@pytest.mark.usefixtures("warm_start")
 def test_good_artifact_passes_and_leaves_its_reports_which_are_those_of_the_suite_by_hand(
     tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path
 ) -> None:
@@ -156,8 +150,8 @@ def test_checks_that_never_finish_are_a_negative_verdict(
 
 def test_verdict_of_a_run_that_pytest_calls_failed_is_negative(tmp_path: Path) -> None:
     write_text(tmp_path / "verdict.json", to_json(asdict(Verdict(True, "abc", checks=[Check("a", "passed")]))))
-    assert _settle(tmp_path, 0).passed
-    verdict = _settle(tmp_path, 3)
+    assert settle(tmp_path, 0).passed
+    verdict = settle(tmp_path, 3)
     assert verdict.failures() == ["pytest ended with exit code 3"]
     assert not read_verdict(tmp_path / "verdict.json").passed
 
@@ -199,6 +193,21 @@ def test_corpus_without_gold_key_phrases_is_compared_and_not_graded(
     assert checks["neighbours: ten nearest documents[document]"].outcome == "passed"
     rows = json.loads((tmp_path / "reports" / "evidence" / "documents.json").read_text("utf-8"))
     assert {row["set"] for row in rows} == {"golden", "corpus"}
+
+
+@pytest.mark.usefixtures("warm_start")
+def test_settings_and_plugins_of_the_user_have_no_say(
+    tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "meddler.py").write_text("def pytest_collection_modifyitems(items): items.clear()\n")
+    (tmp_path / "meddler-1.dist-info").mkdir()
+    (tmp_path / "meddler-1.dist-info" / "METADATA").write_text("Name: meddler\nVersion: 1\n")
+    (tmp_path / "meddler-1.dist-info" / "entry_points.txt").write_text("[pytest11]\nmeddler = meddler\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
+    params = replace(PARAMS, golden=str(golden), corpus=str(golden))
+    verdict = judged(tiny_artifact, tiny_source, tmp_path, params, "-k", "sealed")
+    assert [check.outcome for check in verdict.checks] == ["passed"]
 
 
 @pytest.mark.usefixtures("warm_start")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum
 from typing import Annotated
 
 import typer
 
 
-class Written(StrEnum):
+class Written(Enum):
     """What `compose` may be limited to."""
 
     params = "params"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import warm
 from compiling import EXACT
-from warm import SERVER
 
 import modelkiln
 from modelkiln import ModelkilnError
@@ -17,7 +18,6 @@ from modelkiln.bounds import STRICT
 from modelkiln.encoder import Vectors
 from modelkiln.golden import read_samples
 from modelkiln.proof import files, graph, texts, weights
-from modelkiln.proof.build import Change, build
 from modelkiln.proof.catalogue import all_faults, choose
 from modelkiln.proof.fault import DoesNotApplyError, Fault, Good
 
@@ -34,10 +34,6 @@ BACKENDS = [
 
 def good(artifact: Path, source: Path) -> Good:
     return Good(artifact, source, read_manifest(artifact))
-
-
-def build_unchanged(artifact: Path, source: Path, folder: Path) -> None:
-    build(good(artifact, source), folder, Change())
 
 
 def encode(artifact: Path) -> tuple[Vectors, Vectors]:
@@ -78,10 +74,8 @@ def test_without_a_change_the_same_model_is_built(
 ) -> None:
     artifact = tiny_artifact_for(backend, precision)
     # In a process that has compiled nothing yet, as the compile stage's worker: TorchScript numbers what it names.
-    process = SERVER.Process(target=build_unchanged, args=(artifact, tiny_source, tmp_path))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
+    command = [warm.command(), "-m", "unchanged", artifact, tiny_source, tmp_path]
+    subprocess.run(command, cwd=Path(__file__).parent, check=True)
     assert read_manifest(tmp_path).files == read_manifest(artifact).files  # every backend's graphs are deterministic
 
 

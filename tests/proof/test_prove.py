@@ -113,6 +113,7 @@ def test_machine_is_kept_busy_no_longer_than_asked() -> None:
     assert not [child for child in children if child.is_running()]
 
 
+@pytest.mark.usefixtures("warm_start")
 def test_broken_ones_are_refused_by_the_checks_that_are_for_them(
     modelkiln_command: Any, table_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_broken_ones_are_refused_by_the_checks_that_are_for_them(
     assert "| race | calls in two threads share one buffer | refused | invariance: " in done.stdout
 
 
+@pytest.mark.usefixtures("warm_start")
 def test_what_slips_through_is_said_in_one_line(
     modelkiln_command: Any, table_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path
 ) -> None:
