@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from modelkiln.checks.fresh import Without
 from modelkiln.verdict import read_verdict
 
 
@@ -65,3 +68,17 @@ def test_missing_option_is_one_line(tmp_path: Path) -> None:
     assert (
         f"ERROR: --source: no folder {tmp_path}/x" in by_hand("--artifact", tmp_path, "--source", tmp_path / "x").stderr
     )
+
+
+def test_package_that_serving_does_without_is_not_there_as_if_it_were_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever asks first hears so, and goes on; torch asks of onnx when it loads what torch.export gave."""
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    assert importlib.util.find_spec("colorsys")
+    monkeypatch.setattr(sys, "meta_path", [Without(finder, ["colorsys"]) for finder in sys.meta_path])
+    assert importlib.util.find_spec("colorsys") is None
+    with pytest.raises(ModuleNotFoundError, match="No module named 'colorsys'"):
+        importlib.import_module("colorsys")
+    assert importlib.util.find_spec("tomllib")
+    assert metadata.version("pytest")

@@ -103,6 +103,32 @@ def test_pull_request_that_changes_no_stage_runs_none_and_writes_nothing(
     assert {name: sha256(remote / name) for name in relative_files(remote)} == before
 
 
+def test_main_registers_what_it_has_made_before_without_making_it_again(
+    origin: Path, remote: Path, tmp_path: Path
+) -> None:
+    """The author could not push, so what dvc.lock names is nowhere; the run-cache has what main made of the same."""
+    runner = runner_for(check_out(origin, tmp_path / "clone"), remote)
+    done = runner.job("main", "pipeline")
+    assert done.returncode == 0, done.stdout
+    assert stages_that_ran(done) == ["upload"]
+    assert "keywords-tiny@champion, version 1" in runner.summary
+
+
+def test_pull_request_whose_author_pushed_is_taken_by_its_lock(origin: Path, remote: Path, tmp_path: Path) -> None:
+    author = check_out(origin, tmp_path / "author")
+    shared = Path(shutil.copytree(remote, tmp_path / "shared"))
+    author.run("dvc", "remote", "add", "--local", "--default", "prod", str(shared))
+    author.run("dvc", "repro", "--pull", "validate")
+    author.run("dvc", "push", "--run-cache")
+    commit(author, "run it anew")
+    clone = check_out(author.folder, tmp_path / "clone")
+    lock = (clone.folder / "dvc.lock").read_text()
+    done = runner_for(clone, shared).job("pull-request", "pipeline")
+    assert done.returncode == 0, done.stdout
+    assert stages_that_ran(done) == []
+    assert (clone.folder / "dvc.lock").read_text() == lock
+
+
 def test_pull_request_whose_author_ran_it_runs_what_the_remote_lacks(
     origin: Path, remote: Path, tmp_path: Path
 ) -> None:
@@ -182,7 +208,6 @@ def test_newer_revision_of_the_hub_is_committed_to_a_branch(
     assert branch == ("revisions-1" if new else "main")
     last = clone.run("git", "show", "--stat", "--format=%an: %s").stdout
     assert ("github-actions[bot]: Pin newer revisions from the hub" in last) is new
-    assert ("1 file changed" in last) is new
 
 
 VERSION = modelkiln.__version__

@@ -21,22 +21,40 @@ HEAVY = (
 )
 
 
-class _Absent:
-    """An import hook by which some packages are not installed."""
+class Without:
+    """One of Python's finders, to which some packages are not installed.
 
-    def __init__(self, names: list[str]) -> None:
+    Whoever only asks whether one is there gets the answer that Python gives where it is not, as torch does of onnx.
+    """
+
+    def __init__(self, finder: Any, names: list[str]) -> None:
+        self._finder = finder
         self._names = set(names)
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:  # noqa: ARG002 (the protocol)
-        if name.partition(".")[0] in self._names:
-            raise ModuleNotFoundError(f"No module named {name!r} (serving has to do without it)", name=name)
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """The finder's answer, or None."""
+        return None if name.partition(".")[0] in self._names else self._finder.find_spec(name, path, target)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._finder, name)  # importlib.metadata asks finders for what is installed
 
 
 def main(request: dict[str, Any]) -> dict[str, Any]:
     """Does what the request says."""
     opened: set[str] = set()
-    sys.meta_path.insert(0, _Absent(request["without"]))
+    without = request["without"]
+    sys.meta_path[:] = [Without(finder, without) for finder in sys.meta_path]
     sys.addaudithook(lambda event, args: _note(opened, event, args))
+    try:
+        vectors, answers = _serve(request)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in without:
+            raise ModuleNotFoundError(f"{error} (serving has to do without it)", name=error.name) from error
+        raise
+    return {"vectors": vectors, "answers": answers, "files": sorted(opened | _mapped())}
+
+
+def _serve(request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     import modelkiln
     from modelkiln import tasks
     from modelkiln.artifact import read_manifest
@@ -45,8 +63,7 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     predictor = modelkiln.load(folder)
     manifest = read_manifest(folder)
     vectors = {name: getattr(predictor, name).encode(request["texts"]).tolist() for name in manifest.encoders}
-    answers = tasks.load(manifest.task).predict(predictor, request["texts"], request["params"])
-    return {"vectors": vectors, "answers": answers, "files": sorted(opened | _mapped())}
+    return vectors, tasks.load(manifest.task).predict(predictor, request["texts"], request["params"])
 
 
 def _note(opened: set[str], event: str, args: tuple[Any, ...]) -> None:
