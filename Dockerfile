@@ -46,9 +46,10 @@ FROM ${NEURON_PYTHON_IMAGE} AS neuron-worker
 RUN cp -a /usr/local /opt/neuron
 ENV PATH=/opt/neuron/bin:$PATH
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN python3.10 -m pip install --no-cache-dir --no-deps --index-url "${TORCH_INDEX}" torch==1.13.1
-COPY requirements/neuron.txt /opt/requirements/
-RUN python3.10 -m pip install --no-cache-dir -r /opt/requirements/neuron.txt
+COPY requirements/torch-1.13.txt requirements/neuron.txt /opt/requirements/
+RUN python3.10 -m pip install --no-cache-dir --no-deps --index-url "${TORCH_INDEX}" \
+    --constraint /opt/requirements/torch-1.13.txt torch \
+    && python3.10 -m pip install --no-cache-dir -r /opt/requirements/neuron.txt
 
 FROM pipeline AS neuron
 COPY --from=neuron-worker /opt/neuron /opt/neuron
@@ -62,9 +63,9 @@ FROM base AS neuronx-worker
 RUN python -m venv /opt/neuronx
 ENV PATH=/opt/neuronx/bin:$PATH
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip install --no-cache-dir --no-deps --index-url "${TORCH_INDEX}" torch==2.9.0
 COPY requirements/neuronx.txt /opt/requirements/
-RUN pip install --no-cache-dir -r /opt/requirements/neuronx.txt
+RUN pip install --no-cache-dir --no-deps --index-url "${TORCH_INDEX}" --constraint /opt/requirements/neuronx.txt torch \
+    && pip install --no-cache-dir -r /opt/requirements/neuronx.txt
 
 FROM pipeline AS neuronx
 COPY --from=neuronx-worker /opt/neuronx /opt/neuronx

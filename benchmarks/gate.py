@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modelkiln import params, toolchain
+from modelkiln import backends, params, plugins, toolchain
 from modelkiln.bench.machine import facts
 from modelkiln.compiler import compile_artifact
 from modelkiln.compose import CONF, compose
@@ -28,7 +28,6 @@ from modelkiln.files import read_json, to_json, write_text
 from modelkiln.progress import say
 from modelkiln.proof.prove import Row
 
-BACKENDS = ("onnxruntime", "openvino", "aotinductor", "generic")
 SOURCE = Path("artifacts/source")
 PAGE = Path("docs/gate.md")
 FIGURES = Path("docs/gate.json")
@@ -38,7 +37,8 @@ Proofs = Mapping[str, Mapping[str, Any]]
 def main() -> None:
     """Proves each backend, and writes the page of all that there are: what is not asked for again stays."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backends", default=",".join(BACKENDS))
+    here = [name for name in plugins.known("backends") if not backends.load(name).DEVICE]
+    parser.add_argument("--backends", default=",".join(here))
     parser.add_argument("--kinds")
     parser.add_argument("--checks", default="all")
     parser.add_argument("--golden", type=Path)

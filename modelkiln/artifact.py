@@ -5,6 +5,7 @@
     tokenizer.json            the tokenizer, in the format of Hugging Face's `tokenizers`
     vocabulary/…              words, and the vectors that the graph gives them (vocabulary.py)
     task/…                    what the task adds, such as its stop words
+    sbom.json                 what it takes to serve it, and under which licences (sbom.py); nothing loads it
 
 The content digest is the sha256 of the manifest's own canonical JSON, so it covers the files, the source's revision and
 the toolchain: two artifacts with the same digest are the same artifact. It holds no time, user, path or host.
@@ -26,6 +27,7 @@ from modelkiln.machine import Machine
 FORMAT = 3  # raised when an older modelkiln could misread what a newer one wrote
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
+SBOM = "sbom.json"
 
 
 @dataclass(frozen=True)

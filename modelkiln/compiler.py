@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from modelkiln import artifact, interpreter, plugins, tasks, toolchain
+from modelkiln import artifact, interpreter, plugins, sbom, tasks, toolchain
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import read_json, staged_folder, to_json, write_text
 from modelkiln.params import Compile, options
@@ -36,13 +36,18 @@ def compile_artifact(source: Path, dest: Path, params: Compile, versions: dict[s
     toolchain.check(ours)
     # What the checks need too: a compile takes minutes, and its artifact would be of no use.
     interpreter.require(params.python, [*toolchain.WORKER, *toolchain.CHECKS])
+    backend = plugins.load("backends", params.backend)
+    serving = sbom.roots(backend.RUNTIME)
     theirs = {library: version for library, version in versions.items() if library not in ours}
     backend_options = asdict(options("backends", params.backend, params.options, "compile.options"))
     with staged_folder(dest) as folder:
         with step(f"compiling {revision['model']} for {params.backend} {params.precision}"):
-            reply = _work(source, folder, params, backend_options, theirs)
+            reply = _work(source, folder, params, backend_options, theirs, serving)
         for name, text in task.resources().items():
             write_text(folder / "task" / name, text)
+        about = {"backend": params.backend, "precision": params.precision, "task": params.task}
+        listed = sbom.render(revision["model"], revision["revision"], about, versions["python"], reply["serving"])
+        write_text(folder / artifact.SBOM, listed)
         manifest = artifact.Manifest(
             format=artifact.FORMAT,
             task=params.task,
@@ -54,14 +59,19 @@ def compile_artifact(source: Path, dest: Path, params: Compile, versions: dict[s
             pad_id=reply["pad_id"],
             source={key: value for key, value in revision.items() if key != "files"},
             toolchain=versions,
-            machine=plugins.load("backends", params.backend).MACHINE,
+            machine=backend.MACHINE,
             files={},
         )
         return artifact.seal(folder, manifest)
 
 
 def _work(
-    source: Path, folder: Path, params: Compile, backend_options: dict[str, Any], versions: dict[str, str]
+    source: Path,
+    folder: Path,
+    params: Compile,
+    backend_options: dict[str, Any],
+    versions: dict[str, str],
+    serving: dict[str, list[str]],
 ) -> Any:
     with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
         request, reply = Path(scratch) / "request.json", Path(scratch) / "reply.json"
@@ -77,6 +87,7 @@ def _work(
             "vocabulary": params.vocabulary,
             "words": str(Path(params.words).resolve()) if params.words else None,
             "toolchain": versions,
+            "serving": serving,
         }
         write_text(request, to_json(asked))
         with interpreter.chosen(params.python) as python:

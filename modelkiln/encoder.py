@@ -119,13 +119,16 @@ class _Job:
                 keeper.keep([self.texts[index] for index in new], self.vectors[new])
 
 
-def load_encoders(folder: Path, manifest: Manifest, threads: int | None = None) -> dict[str, Encoder]:
+def load_encoders(
+    folder: Path, manifest: Manifest, threads: int | None = None, run: Run | None = None
+) -> dict[str, Encoder]:
     """The encoders of an artifact that has been verified; a graph that several share is loaded once.
 
     Args:
         folder: The artifact.
         manifest: What artifact.verify gave.
         threads: For one call of a graph; None: the backend's own choice.
+        run: In the place of every graph, which is not loaded then.
     """
     from tokenizers import Tokenizer
 
@@ -140,7 +143,7 @@ def load_encoders(folder: Path, manifest: Manifest, threads: int | None = None) 
         if spec.layout not in layouts.AXES:
             raise ModelkilnError(f"{folder}: unknown layout {spec.layout!r}; this modelkiln knows {list(layouts.AXES)}")
         if spec.graph not in graphs:
-            graphs[spec.graph] = backend.load_graph(folder / spec.graph, options, manifest.precision, threads)
+            graphs[spec.graph] = run or backend.load_graph(folder / spec.graph, options, manifest.precision, threads)
         tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
         vocabulary = None
         if spec.vocabulary and not batch_dependent:

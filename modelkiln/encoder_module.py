@@ -100,7 +100,7 @@ def load_tokenizer(source: Path, recipe: Recipe) -> Any:
 
     Raises:
         ModelkilnError: the model has only a slow tokenizer, which nothing but transformers can run; or a newer
-            transformers has saved it.
+            transformers, or tokenizers, has saved it.
     """
     import transformers
     from tokenizers import normalizers
@@ -109,7 +109,8 @@ def load_tokenizer(source: Path, recipe: Recipe) -> Any:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             str(source), local_files_only=True, trust_remote_code=False, use_fast=True
         )
-    except ValueError as error:
+    except Exception as error:
+        # A ValueError where transformers does not know its class; an Exception where tokenizers does not know a part.
         raise ModelkilnError(
             f"{source}: transformers {transformers.__version__} can't load its tokenizer ({one_line(error)}); save it "
             "with that version, or compile with the one that saved it"

@@ -5,6 +5,8 @@ Read by modelkiln:
     MLFLOW_TRACKING_URI   the MLflow server: for `load`, and for upload where params.yaml names none
     NEPTUNE_API_TOKEN     the key to a Neptune server, which also holds its address
     NEPTUNE_PROJECT       WORKSPACE/PROJECT on it: for `load`, and for upload where params.yaml names none
+    MODELKILN_SIGNING_KEY, MODELKILN_SIGNING_PASSWORD
+                          file of the private key that `sign` and upload sign with, and its password
     HF_ENDPOINT           another Hugging Face hub than the public one
     HF_HUB_OFFLINE        1: the `hub` source refuses to run
     CXX                   the C++ compiler of backend `aotinductor` (default: g++)
@@ -17,8 +19,9 @@ HF_HUB_DISABLE_PROGRESS_BARS, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, MLFLOW_DISAB
 MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR; for our
 child processes HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE; while something is written to Neptune,
 NEPTUNE_DATA_DIRECTORY, since its client would leave a folder `.neptune` in the project; while backend `aotinductor`
-compiles, TORCHINDUCTOR_CACHE_DIR; while `modelkiln prove-gate` judges a good artifact, OMP_NUM_THREADS and
-MKL_NUM_THREADS. The checks run without the user's PYTEST_*, which could leave some out, and with
+compiles, TORCHINDUCTOR_CACHE_DIR; while a sweep runs, MLFLOW_TRACKING_URI, where there is an embedded registry, and
+RAY_USAGE_STATS_ENABLED (0) before Ray is imported; while `modelkiln prove-gate` judges a good artifact,
+OMP_NUM_THREADS and MKL_NUM_THREADS. The checks run without the user's PYTEST_*, which could leave some out, and with
 PYTEST_DISABLE_PLUGIN_AUTOLOAD.
 
 Read by the libraries that we call, and by nobody here: HF_TOKEN, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD,
@@ -38,11 +41,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TRUE = {"1", "on", "true", "yes"}
+SIGNING_KEY = "MODELKILN_SIGNING_KEY"
+SIGNING_PASSWORD = "MODELKILN_SIGNING_PASSWORD"  # noqa: S105 (its name)
 
 
 def cache_folder() -> Path:
     """Where fetched model versions are kept between processes."""
     return Path(os.environ.get("MODELKILN_CACHE") or "~/.cache/modelkiln").expanduser()
+
+
+def signing_key() -> Path | None:
+    """The private key to sign artifacts with, or None."""
+    named = os.environ.get(SIGNING_KEY)
+    return Path(named).expanduser() if named else None
+
+
+def signing_password() -> bytes | None:
+    """What that key is encrypted with, or None."""
+    password = os.environ.get(SIGNING_PASSWORD)
+    return password.encode() if password else None
 
 
 def mlflow_tracking_uri() -> str | None:
@@ -153,6 +170,25 @@ def neptune_data_folder() -> Iterator[None]:
             yield
         finally:
             del os.environ[name]
+
+
+@contextmanager
+def embedded_registry() -> Iterator[None]:
+    """Child processes find this folder's embedded registry from any folder, unless there is a server."""
+    database = Path("registry/mlflow.db").resolve()
+    if mlflow_tracking_uri() or not database.exists():
+        yield
+        return
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{database}"
+    try:
+        yield
+    finally:
+        del os.environ["MLFLOW_TRACKING_URI"]
+
+
+def keep_ray_quiet() -> None:
+    """Stops Ray from calling home; before it is imported. Of a cluster that runs already the head decides."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 
 @contextmanager

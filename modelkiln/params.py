@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from modelkiln import plugins, schema
 from modelkiln.bounds import Bounds
 from modelkiln.errors import ModelkilnError, one_line, raise_all
@@ -81,6 +79,7 @@ class Upload:
     project: str  # groups versions in the registry, such as an MLflow experiment
     name: str  # of the registered model
     alias: str  # moves to the new version once that is complete
+    reports: str = "reports/validation"  # the folder with the verdict: this, or what `modelkiln verify` left
     test_registry: bool = False  # nobody serves from it, so it takes what a simulator compiled
     remote: str | None = None  # the DVC remote that holds the run's files, for the lineage
     options: dict[str, Any] = field(default_factory=dict)  # the registry's own
@@ -111,6 +110,8 @@ def load(path: Path = PARAMS) -> Params:
     Raises:
         ModelkilnError: the file is missing or wrong; lists each unknown key, wrong type, unknown plug-in, bad option.
     """
+    import yaml  # here: what judges by a recording does without it
+
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

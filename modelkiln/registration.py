@@ -12,12 +12,12 @@ from typing import Any
 
 import yaml
 
-from modelkiln import artifact, contents, registries
+from modelkiln import artifact, contents, env, registries, signing
 from modelkiln.artifact import Manifest
-from modelkiln.errors import ModelkilnError
+from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import read_json, to_json
 from modelkiln.git import git
-from modelkiln.params import Download, Upload, options
+from modelkiln.params import Compile, Download, Upload, options
 from modelkiln.verdict import Verdict
 
 Receipt = dict[str, str]
@@ -39,7 +39,8 @@ def upload(
         What was registered where, without a time: the same again when nothing has changed.
 
     Raises:
-        ModelkilnError: the verdict is negative or of another artifact, or the registry failed.
+        ModelkilnError: the verdict is negative or of another artifact, or the registry failed, or MODELKILN_SIGNING_KEY
+            names no key.
     """
     manifest = artifact.verify(folder)
     if not (verdict.passed and verdict.is_borne_out()):
@@ -56,6 +57,8 @@ def upload(
     _check_remote(params.remote)
     registry = registries.load(params.registry)
     registry_options = options("registries", params.registry, params.options, "upload.options")
+    key = env.signing_key()
+    signed = {contents.SIGNATURE: signing.new_signature(folder, key)} if key else {}
     lineage = read_lineage(manifest, params.remote)
     card = write_card(params.name, manifest, verdict, lineage)
     version = registry.register(
@@ -72,6 +75,7 @@ def upload(
                     path: to_json(predictions[name])
                     for name, path in zip(contents.GOLDEN, contents.GOLDEN_FILES, strict=True)
                 },
+                **signed,
             },
             tags=lineage,
             card=card,
@@ -89,6 +93,35 @@ def upload(
         "digest": version.digest,
         "alias": params.alias,
     }
+
+
+def check_asked_for(manifest: Manifest, asked: Compile) -> None:
+    """Raises a ModelkilnError that names each thing in which an artifact is not what the compile section asks for.
+
+    DVC's run-cache may give a stage's outputs without running it, and who can write to a shared one can put something
+    else there. The upload stage is in no run-cache.
+    """
+    options_asked = asdict(options("backends", asked.backend, asked.options, "compile.options"))
+    pairs: dict[str, tuple[Any, Any]] = {
+        "task": (manifest.task, asked.task),
+        "backend": (manifest.backend, asked.backend),
+        "precision": (manifest.precision, asked.precision),
+        "options": (manifest.options, json.loads(json.dumps(options_asked))),
+        "encoders": (sorted(manifest.encoders), sorted(asked.encoders)),
+        "vocabulary": (
+            [name for name, encoder in manifest.encoders.items() if encoder.vocabulary] or None,
+            [asked.vocabulary] if asked.vocabulary else None,
+        ),
+    }
+    for name, encoder in manifest.encoders.items():
+        wanted = asked.encoders.get(name)
+        pairs[f"encoders.{name}.max_length"] = (encoder.max_length, wanted and wanted.max_length)
+        pairs[f"max_batch of encoder {name}"] = (encoder.max_batch, asked.max_batch)
+    raise_all(
+        "not registered: the artifact is not what params.yaml asks for (a run-cache gave another one? run `dvc repro "
+        "--force --single-item compile`)",
+        [f"{what} is {found!r}, expected {wanted!r}" for what, (found, wanted) in pairs.items() if found != wanted],
+    )
 
 
 def _link(manifest: Manifest, compiled: registries.Version, download: Download | None) -> None:
@@ -143,9 +176,12 @@ def lock_md5(path: Path) -> str:
 
     It can be computed again from the dvc.lock that is committed after the run.
     """
-    if not path.exists():
-        return "unknown"
-    stages = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("stages", {})
+    return lock_md5_of(path.read_text(encoding="utf-8")) if path.exists() else "unknown"
+
+
+def lock_md5_of(text: str) -> str:
+    """The same of the text of a dvc.lock."""
+    stages = (yaml.safe_load(text) or {}).get("stages", {})
     before = {name: stage for name, stage in stages.items() if name != "upload"}
     return hashlib.md5(json.dumps(before, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 

@@ -6,6 +6,7 @@ runs again only when the judgement is another one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ EVIDENCE = "evidence"  # the folder beside it
 EVIDENCE_FILES = ("documents.json", "lengths.json", "quality.json", "scores.json", "worst.json")  # lists, empty or not
 FEW, LONGEST = 3, 300  # reasons on one line, and characters of each
 NOT_APPLICABLE = "not applicable"
+NO_DEVICE = "not validated on a device"  # how the error of a verdict begins that a device has to complete
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,10 @@ class Verdict:
             and all(figure.holds() for check in self.checks for figure in check.figures.values())
         )
 
+    def lacked_device(self) -> bool:
+        """Whether what the artifact needs to run was not there."""
+        return self.error.startswith(NO_DEVICE)
+
     def applicable(self) -> list[Check]:
         """The checks that had something to judge."""
         return [check for check in self.checks if check.outcome != NOT_APPLICABLE]
@@ -110,6 +116,34 @@ class Verdict:
         ]
 
 
+def completed(verdict: Verdict, by: Verdict) -> Verdict:
+    """The verdict of the machine that could run the artifact, in the place of the one that lacked a device.
+
+    Args:
+        verdict: Of the validation.
+        by: What `modelkiln verify --reference` gave where the device is.
+
+    Raises:
+        ModelkilnError: they are not about the same artifact, source, texts and bounds; or the validation's is negative
+            for a reason that no other machine mends.
+    """
+    names = ("artifact", "source", "golden", "corpus", "bounds")
+    other = [name for name in names if getattr(verdict, name) != getattr(by, name)]
+    if other:
+        raise ModelkilnError(
+            f"the verdict of `modelkiln verify` is about another {' and another '.join(other)} than the validation's: "
+            f"run it with the artifact and the {EVIDENCE}/reference of this validation"
+        )
+    if not (verdict.passed or (verdict.lacked_device() and not verdict.failed())):
+        raise ModelkilnError(f"the validation's own verdict is negative, whatever a device says: {verdict.reason()}")
+    return by
+
+
+def to_check(data: Mapping[str, Any]) -> Check:
+    """The check that JSON has; a KeyError or a TypeError where it is none."""
+    return Check(**{**data, "figures": {name: Figure(**figure) for name, figure in data["figures"].items()}})
+
+
 def read_verdict(path: Path) -> Verdict:
     """The verdict in a file.
 
@@ -118,11 +152,7 @@ def read_verdict(path: Path) -> Verdict:
     """
     data = read_json(path, "the verdict")
     try:
-        checks = [
-            Check(**{**check, "figures": {name: Figure(**figure) for name, figure in check["figures"].items()}})
-            for check in data.pop("checks")
-        ]
-        verdict = Verdict(checks=checks, **data)
+        verdict = Verdict(checks=[to_check(check) for check in data.pop("checks")], **data)
         contradicts = verdict.passed is not verdict.is_borne_out() and verdict.passed is not False
     except (AttributeError, KeyError, TypeError) as error:
         raise ModelkilnError(f"{path}: the verdict is damaged: {error!r}; run `dvc repro validate`") from error

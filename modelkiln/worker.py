@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from modelkiln import backends, layouts, toolchain, vocabulary
+from modelkiln import backends, distributions, layouts, toolchain, vocabulary
 from modelkiln.artifact import TOKENIZER, EncoderSpec, graph_digest
 from modelkiln.encoder import Encoder
 from modelkiln.encoder_module import EXAMPLE_TEXTS, Recipe, load_module, load_tokenizer, read_recipe
@@ -43,7 +43,8 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     Args:
         request: source and folder (paths), backend, options, precision, max_batch, encoders ({name: max_length}),
             vocabulary (the encoder to compile one for, or None), words (a file of the user's own for it, or None),
-            toolchain ({library: version}, held against what is installed).
+            toolchain ({library: version}, held against what is installed), serving (what the artifact needs where it is
+            served: the roots of distributions.closure).
 
     Raises:
         ModelkilnError: another toolchain, a model that can't be compiled, an envelope that the model can't fill.
@@ -89,7 +90,9 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
         digests = {name: sha256(folder / name) for name in relative_files(folder)}
         write_vocabulary(folder / vocabulary.FOLDER, words, encoder.encode, graph_digest(graph, digests))
         encoders[request["vocabulary"]]["vocabulary"] = vocabulary.FOLDER
-    return {"encoders": encoders, "dimension": dimension, "pad_id": pad_id}
+    # Of this interpreter, since it is the one that serves.
+    serving = distributions.closure(request["serving"])
+    return {"encoders": encoders, "dimension": dimension, "pad_id": pad_id, "serving": serving}
 
 
 def _check_lengths(lengths: dict[str, int], config: Any, recipe: Recipe) -> None:

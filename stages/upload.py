@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from modelkiln import params, registration
+from modelkiln.artifact import read_manifest
 from modelkiln.files import read_json, to_json, write_text
-from modelkiln.verdict import VERDICT, read_verdict
+from modelkiln.verdict import VERDICT, completed, read_verdict
 from stages import COMPILED, RECEIPT, REPORTS, run
 
 
 def upload() -> None:
     """The receipt of a registered version; refuses without a positive verdict."""
-    verdict = read_verdict(REPORTS / VERDICT)
-    predictions = read_json(REPORTS / "predictions.json", "the predictions")
     section = params.load()
+    registration.check_asked_for(read_manifest(COMPILED), section.compile)
+    verdict, reports = read_verdict(REPORTS / VERDICT), Path(section.upload.reports)
+    if reports != REPORTS:
+        verdict = completed(verdict, by=read_verdict(reports / VERDICT))
+    predictions = read_json(reports / "predictions.json", "the predictions")
     receipt = registration.upload(COMPILED, verdict, predictions, section.upload, section.download)
     write_text(RECEIPT, to_json(receipt))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from imports import ROOT
 
-from modelkiln import ModelkilnError, backends, compiler, sources, toolchain
+from modelkiln import ModelkilnError, backends, compiler, params, plugins, sources, toolchain
 from modelkiln.backends import aotinductor, openvino
 from modelkiln.compiler import compile_artifact
 from modelkiln.files import staged_folder, to_json, write_text
@@ -26,9 +28,15 @@ def fetch_local(folder: Path, dest: Path, name: str) -> Path:
     return dest
 
 
-# Every backend in every precision that it has; what loses something stands apart.
-EXACT = [("aotinductor", "fp32"), ("generic", "fp32"), ("onnxruntime", "fp32"), ("openvino", "fp32")]
-LOSSY = [("onnxruntime", "int8"), ("openvino", "int8"), ("openvino", "bf16")]
+# Every backend that needs no device, in every precision that it has; what loses something stands apart.
+ALL = [
+    (name, precision)
+    for name in plugins.known("backends")
+    if not backends.load(name).DEVICE
+    for precision in backends.load(name).PRECISIONS
+]
+EXACT = [each for each in ALL if each[1] == "fp32"]
+LOSSY = [each for each in ALL if each[1] != "fp32"]
 
 
 def compile_for(
@@ -78,3 +86,17 @@ def skip_where_absent(backend: str, precision: str = "fp32") -> None:
 def compile_generic(source: Path, dest: Path, max_length: int, max_batch: int = 8) -> Path:
     """What the compile stage does, with the backend `generic`."""
     return compile_for("generic", source, dest, max_length, max_batch)
+
+
+@contextmanager
+def options_of(**given: Any) -> Iterator[None]:
+    """What is compiled in the block is compiled with these options of the backend."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "options", lambda kind, name, _values, where: params.options(kind, name, given, where))
+        yield
+
+
+def compile_simulated(backend: str, source: Path, dest: Path, **options: Any) -> Path:
+    """`neuron` or `neuronx` in bf16, by the simulator."""
+    with options_of(**{"simulated": True, "lengths": [8, 16], "batch": 2, **options}):
+        return compile_here(backend, source, dest, 48, precision="bf16")

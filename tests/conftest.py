@@ -20,7 +20,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import warm
 from clone import Clone, make_clone
-from compiling import compile_for, compile_here, fetch_local, skip_where_absent
+from compiling import compile_for, compile_here, compile_simulated, fetch_local, skip_where_absent
 from registries.mlflow_places import Place
 from registries.mlflow_server import Server, server
 from report.folders import Folders, build
@@ -117,6 +117,12 @@ def tiny_artifact_for(tiny_source: Path, made_once: MadeOnce) -> Callable[[str, 
 def table_artifact(tiny_source: Path, made_once: MadeOnce) -> Path:
     """The tiny model, compiled for `onnxruntime`, with a compiled vocabulary."""
     return made_once("tiny-table", lambda folder: compile_here("onnxruntime", tiny_source, folder, 48, 64, "word"))
+
+
+@pytest.fixture(scope="session")
+def simulated(tiny_source: Path, made_once: MadeOnce) -> Callable[[str], Path]:
+    """Gives the tiny model, compiled once for `neuron` or `neuronx` by the simulator, in batches of two."""
+    return lambda backend: made_once(f"tiny-{backend}", lambda dest: compile_simulated(backend, tiny_source, dest))
 
 
 @pytest.fixture(scope="session")

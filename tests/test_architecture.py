@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from imports import ROOT, closure, imported
 
+from modelkiln import interpreter
+from modelkiln.backends import neuron
+
 PLUGINS = ("backends", "sources", "registries", "tasks")
 # Each file may import from its own layer's left, never from its right.
 LAYERS = [
     {"errors"},
-    {"env", "files", "git", "interpreter", "machine", "plugins", "progress"},
+    {"distributions", "env", "files", "git", "interpreter", "machine", "plugins", "progress"},
     {"artifact", "bounds", "parity", "quality", "schema", "verdict"},
-    {"contents", "golden", "neptune", "params", "s3", "toolchain"},
-    {"cache", "compose", "encoder_module", "layouts", "phrase_store", "reference", "vocabulary"},
+    {"contents", "golden", "neptune", "params", "s3", "sbom", "signing", "toolchain"},
+    {"cache", "compose", "encoder_module", "layouts", "lock", "phrase_store", "recording", "reference", "vocabulary"},
     {"buckets", "neuron_sim", "onnx_export"},
     {"inferentia"},
     {"backends", "packed_module"},
     {"encoder"},
     {"keywords"},
     {"sources", "registries", "tasks", "worker"},
-    {"difference", "promotion", "pyfunc"},
+    {"difference", "promotion", "pyfunc", "revisions", "suite"},
     {"adapters", "batch", "bench", "compiler", "latency", "registration", "report", "trained", "validation"},
-    {"migration", "proof"},
+    {"lineage", "migration", "proof", "sweep"},
     {"checks", "cli"},
     {"stages"},
 ]
@@ -107,6 +111,7 @@ def test_dvc_depends_on_what_the_stage_runs(stage: str) -> None:
         "compile.words",
         "validate.corpus",
         "validate.golden",
+        "upload.reports",
     }
     values = {name: PARAMS[name.split(".")[0]][name.split(".")[1]] for name in names}
     declared = {re.sub(r"\$\{(.*?)\}", lambda match: values[match[1]], dep) for dep in PIPELINE[stage]["deps"]}
@@ -137,8 +142,7 @@ NEWER = {
 
 
 @pytest.mark.parametrize("ring", RINGS)
-def test_what_a_backends_own_interpreter_runs_stays_inside_python_3_10(ring: str) -> None:
-    """In Python 3.9 syntax; of the library, what 3.10 has."""
+def test_what_a_backends_own_interpreter_runs_stays_inside_python_3_9_syntax(ring: str) -> None:
     begun = [file.relative_to(ROOT) for path in RINGS[ring] for file in [ROOT / path, *(ROOT / path).rglob("*.py")]]
     files = closure(*(path for path in begun if path.suffix)) | {Path("modelkiln/__init__.py")}
     assert Path("modelkiln/artifact.py") in files
@@ -146,24 +150,39 @@ def test_what_a_backends_own_interpreter_runs_stays_inside_python_3_10(ring: str
     # PyYAML may be lacking where only the worker runs.
     assert ring != "the worker" or Path("modelkiln/params.py") not in files
     for file in files:
-        tree = ast.parse((ROOT / file).read_text(), feature_version=(3, 9))
-        futures = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
-        assert "annotations" in futures or len(tree.body) <= 1, (
-            f"{file}: annotations would be evaluated, and 3.9 has no `X | None`"
-        )
-        tree.body = [
-            node for node in tree.body if not isinstance(node, ast.If) or ast.unparse(node.test) != "TYPE_CHECKING"
-        ]
-        newer = [
-            alias.name
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom)
-            for alias in node.names
-            if alias.name in NEWER.get(node.module or "", ())
-        ]
-        imports = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-        assert not newer, f"{file}: Python 3.10 has no {newer}"
-        assert "tomllib" not in imports, file
+        ast.parse((ROOT / file).read_text(), feature_version=(3, 9))
+
+
+@pytest.mark.parametrize("file", [*LIBRARY, *(Path("stages") / path.name for path in (ROOT / "stages").glob("*.py"))])
+def test_what_is_installed_stays_inside_the_oldest_python(file: Path) -> None:
+    """What serves, too: on Inf1 there is nothing newer. mypy, which make lint runs, knows more names than NEWER."""
+    tree = ast.parse((ROOT / file).read_text(), feature_version=interpreter.OLDEST)
+    futures = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert "annotations" in futures or len(tree.body) <= 1, (
+        f"{file}: annotations would be evaluated, and 3.9 has no `X | None`"
+    )
+    tree.body = [
+        node for node in tree.body if not isinstance(node, ast.If) or ast.unparse(node.test) != "TYPE_CHECKING"
+    ]
+    newer = [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name in NEWER.get(node.module or "", ())
+    ]
+    imports = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert not newer, f"{file}: Python 3.10 has no {newer}"
+    assert "tomllib" not in imports, file
+
+
+def test_oldest_python_is_one_and_the_same() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    oldest = ".".join(map(str, interpreter.OLDEST))
+    assert project["project"]["requires-python"] == f">={oldest}"
+    assert project["tool"]["mypy"]["python_version"] == oldest
+    assert project["tool"]["ruff"]["target-version"] == f"py{oldest.replace('.', '')}"
+    assert f" (Python {oldest}, " in neuron.INSTALL
 
 
 @pytest.mark.parametrize("file", LIBRARY, ids=str)

@@ -44,7 +44,7 @@ def test_manifest_says_what_it_is(tiny_artifact: Path) -> None:
     assert len(manifest.source["revision"]) == 64
     assert manifest.toolchain["torch"] == "2.13.0"
     assert manifest.machine is None  # TorchScript runs wherever torch runs
-    assert set(manifest.files) == {"graphs/encoder.pt", "tokenizer.json", "task/stop_words.json"}
+    assert set(manifest.files) == {"graphs/encoder.pt", "tokenizer.json", "task/stop_words.json", "sbom.json"}
 
 
 def test_two_compiles_give_the_same_bytes(tiny_artifact: Path, tiny_source: Path, tmp_path: Path) -> None:

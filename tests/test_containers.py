@@ -14,6 +14,9 @@ from imports import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from modelkiln import plugins
+from modelkiln.compose import compose
+
 TARGETS = ["generic", "neuron", "neuronx", "serve"]
 VENDOR_INDEX = "https://pip.repos.neuron.amazonaws.com"
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -56,10 +59,20 @@ def installs(stage: str) -> list[list[str]]:
 
 
 def pins(name: str) -> dict[str, frozenset[str]]:
-    """A requirements file as {name==version: hashes}."""
+    """A requirements file as {name==version: hashes}, with those that it includes."""
     text = (REQUIREMENTS / name).read_text() + "\n"
     entries = re.findall(r"(?m)^([\w.-]+(?:\[\w+\])?==[^\s;\\]+)[^\n]*\n((?:    --hash=.*\n)*)", text)
-    return {pin: frozenset(re.findall(r"sha256:\w{64}", hashes)) for pin, hashes in entries}
+    own = {pin: frozenset(re.findall(r"sha256:\w{64}", hashes)) for pin, hashes in entries}
+    included = re.findall(r"(?m)^-r (\S+)$", text)
+    return {**own, **{pin: hashes for other in included for pin, hashes in pins(other).items()}}
+
+
+def pinned(name: str) -> dict[str, str]:
+    """A requirements file as {name: version}; no name is in it twice, by itself or by what it includes."""
+    names = [re.sub(r"\[.*?\]", "", pin).partition("==") for pin in pins(name)]
+    found = {library: version for library, _, version in names}
+    assert len(found) == len(names), f"{name}: a library with two versions"
+    return found
 
 
 def needed(requirements: list[str]) -> set[str]:
@@ -104,8 +117,12 @@ def test_everything_installed_is_pinned(stage: str) -> None:
         if named:
             (file,) = (Path(word).name for word in named)
             lines = [line for line in (REQUIREMENTS / file).read_text().splitlines() if line and line[0] not in " #"]
-            assert all("==" in line or line == f"--extra-index-url {VENDOR_INDEX}" for line in lines), file
-            assert "--require-hashes" in words or file in {"torch.txt", "neuron.txt", "neuronx.txt"}
+            others = {f"--extra-index-url {VENDOR_INDEX}", "-r torch-1.13.txt"}
+            assert all("==" in line or line in others for line in lines), file
+            assert "--require-hashes" in words or file in {"torch.txt", "torch-1.13.txt", "neuron.txt", "neuronx.txt"}
+            if "--constraint" in words:
+                assert words[-2:] == [named[0], "torch"]
+                assert "torch" in pinned(file)
         else:  # the project itself, or one exact version
             own = "--no-deps" in words and ("--no-build-isolation" in words or "--no-index" in words)
             assert own or re.fullmatch(r"[\w-]+==[\d.]+", words[-1]), words
@@ -122,9 +139,11 @@ def test_change_of_the_code_installs_nothing_again(target: str) -> None:
 
 @pytest.mark.parametrize("worker", ["neuron-worker", "neuronx-worker"])
 def test_vendor_interpreter_does_not_depend_on_the_code(worker: str) -> None:
-    assert [rest for word, rest in instructions(worker) if word == "COPY"] == [
-        f"requirements/{worker.removesuffix('-worker')}.txt /opt/requirements/"
-    ]
+    """And finds all that its requirements include."""
+    file = f"{worker.removesuffix('-worker')}.txt"
+    included = re.findall(r"(?m)^-r (\S+)$", (REQUIREMENTS / file).read_text())
+    names = [f"requirements/{name}" for name in (*included, file)]
+    assert [rest for word, rest in instructions(worker) if word == "COPY"] == [" ".join([*names, "/opt/requirements/"])]
 
 
 @pytest.mark.parametrize("image", ["build", "generic", "serve"])
@@ -155,29 +174,54 @@ def test_serve_has_the_runtime_alone() -> None:
 
 @pytest.mark.parametrize("image", ["neuron", "neuronx"])
 def test_vendor_packages_are_exact_and_from_its_index(image: str) -> None:
-    text = (REQUIREMENTS / f"{image}.txt").read_text()
-    assert f"\n--extra-index-url {VENDOR_INDEX}\n" in text
-    torch = re.search(r"(?m)^torch==(.*)$", text)[1]  # type: ignore[index]
-    framework = "torch-neuron" if image == "neuron" else "torch-neuronx"
-    assert re.search(rf"(?m)^{framework}=={re.escape(torch)}(\.\d+)+$", text)
-    assert f"torch=={torch}" in [words[-1] for words in installs(f"{image}-worker")]
+    """And for the torch that the image installs first, which is a build for CPUs."""
+    assert f"\n--extra-index-url {VENDOR_INDEX}\n" in (REQUIREMENTS / f"{image}.txt").read_text()
+    found = pinned(f"{image}.txt")
+    assert re.fullmatch(rf"{re.escape(found['torch'])}(\.\d+)+", found[f"torch-{image}"])
+    first, last = installs(f"{image}-worker")
+    assert first[-3:] == ["--constraint", first[-2], "torch"]
+    assert last[-2:] == ["-r", f"/opt/requirements/{image}.txt"]
+    assert pinned(Path(first[-2]).name)["torch"] == found["torch"]
+
+
+def test_interpreters_of_their_own_compare_with_the_same_libraries() -> None:
+    """What differs goes with torch; KeyBERT, which is compared with, is one and the same, and the lock's too."""
+    old, new = pinned("torch-1.13.txt"), pinned("neuronx.txt")
+    assert {name for name in old.keys() & new.keys() if old[name] != new[name]} == {
+        *("torch", "transformers", "tokenizers", "sentence-transformers")
+    }
+    assert f"keybert=={old['keybert']}" in pins("lock.txt")
+    assert pinned("neuron.txt").items() >= old.items()
+    # sentence-transformers 3 and later import the trainer of transformers, which asks for torch 2.
+    assert (old["torch"][0], old["sentence-transformers"][0]) == ("1", "2")
+
+
+def test_docs_name_the_versions_that_are_installed() -> None:
+    text = (ROOT / "docs" / "neuron.md").read_text()
+    rows = {cells[0]: cells[1:] for line in text.splitlines() if len(cells := re.split(r" *\| *", line)[1:-1]) == 3}
+    for backend, packages, versions in zip(("neuron", "neuronx"), rows["packages"], rows["Python, torch"], strict=True):
+        found = pinned(f"{backend}.txt")
+        compiler = "neuron-cc" if backend == "neuron" else "neuronx-cc"
+        assert packages == f"torch-{backend} {found[f'torch-{backend}']}, {compiler} {found[compiler]}"
+        python, torch = versions.split(", ")
+        assert torch == found["torch"]
+        # As the backend itself says where the vendor's packages are missing, and as its image has it.
+        assert plugins.load("backends", backend).INSTALL.endswith(f" (Python {python}, torch {torch})")
+        image = {"neuron": "NEURON_PYTHON_IMAGE", "neuronx": "BASE_IMAGE"}[backend]
+        (offered,) = re.findall(rf"(?m)^ARG {image}=python:([\d.]+)-", (ROOT / "Dockerfile").read_text())
+        assert offered == python.split(" to ")[0]
 
 
 @pytest.mark.parametrize("backend", ["neuron", "neuronx"])
 def test_vendor_image_is_for_its_backend(backend: str) -> None:
     """Its choices compose, and it has the packages that the backend asks for."""
-    from modelkiln import plugins
-    from modelkiln.compose import compose
-
-    if backend not in plugins.known("backends"):
-        pytest.skip(f"there is no backend {backend}")
     (choices,) = re.findall(r'^MODELKILN_CHOICES="(.*)"$', dict(STAGES[backend][1])["ENV"])
     section = compose(ROOT / "conf", choices.split())["compile"]
     assert section["backend"] == backend
     assert section["python"].startswith(f"/opt/{backend}/bin/python")
-    asked = re.findall(r"[\w-]+==(?:\d+\.)+\d+(?!\S)", plugins.load("backends", backend).INSTALL)
-    assert asked
-    assert set(asked) <= {re.sub(r"\[.*?\]", "", pin) for pin in pins(f"{backend}.txt")}
+    asked = dict(each.split("==") for each in plugins.load("backends", backend).INSTALL.partition(" (")[0].split())
+    assert f"torch-{backend}" in asked
+    assert pinned(f"{backend}.txt").items() >= asked.items()
 
 
 @pytest.mark.parametrize("command", ["HEALTHCHECK", "ENTRYPOINT", "CMD"])

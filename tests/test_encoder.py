@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,23 @@ def test_lower_case_is_that_of_sentence_transformers(tiny_model: Path, tmp_path:
     theirs = SentenceTransformer(str(folder), device="cpu").tokenizer
     assert [ours.encode(text).ids for text in texts] == [theirs(text)["input_ids"] for text in texts]
     assert ours.encode("TRAM").ids == ours.encode("tram").ids
+
+
+@pytest.mark.parametrize(
+    "newer", [{"pre_tokenizer": {"type": "OfTomorrow"}}, {"version": "9.0"}], ids=["part", "version"]
+)
+def test_tokenizer_that_a_newer_library_has_saved_is_refused_in_one_line(
+    newer: dict[str, Any], tiny_model: Path, tmp_path: Path
+) -> None:
+    """By a part that this one lacks. test_interpreters has an old transformers and a class that it does not know."""
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    saved = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps({**saved, **newer}))
+    with pytest.raises(modelkiln.ModelkilnError) as raised:
+        load_tokenizer(folder, read_recipe(folder))
+    assert f"{folder}: transformers {metadata.version('transformers')} can't load its tokenizer (" in str(raised.value)
+    assert "compile with the one that saved it" in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_what_is_not_text_is_refused_by_its_place(encoder: Encoder) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
+import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +19,7 @@ from compiling import fetch_local
 from imports import ROOT
 from tiny import build_tiny_model
 
-from modelkiln import ModelkilnError, artifact, compose, interpreter, params, toolchain, validation
+from modelkiln import ModelkilnError, artifact, compose, interpreter, load, params, sbom, toolchain, validation
 from modelkiln.bounds import STRICT
 from modelkiln.compiler import compile_artifact
 from modelkiln.golden import SHIPPED
@@ -25,7 +28,7 @@ from modelkiln.params import Compile, Envelope, Validate
 VERSIONS = toolchain.read(["generic", "keywords"], ROOT / "toolchain.yaml")
 ENCODERS = {"document": Envelope(48), "word": Envelope(48)}
 JUDGED = Validate(STRICT, golden=str(SHIPPED), corpus=str(SHIPPED), profile_rounds=0)
-# The heavy test's: Python 3.10 or 3.11 with requirements/torch-1.13.txt. `make test-interpreters` makes and names it.
+# The heavy tests': Python 3.10 or 3.11 with requirements/torch-1.13.txt. `make test-interpreters` makes and names it.
 TORCH_1_13 = "TORCH_1_13_PYTHON"
 
 
@@ -60,8 +63,11 @@ def test_other_interpreter_compiles_the_same_artifact(
     made = compile_with(other, tiny_source, tmp_path / "artifact", VERSIONS)
     used = [line for line in (scripts / "other.log").read_text().splitlines() if "modelkiln.worker" in line]
     assert len(used) == 1
-    graph = artifact.read_manifest(tiny_artifact).files["graphs/encoder.pt"]
-    assert made.files["graphs/encoder.pt"] == graph
+    # The same libraries, hence the same graph, and the same is needed to serve it.
+    ours = artifact.read_manifest(tiny_artifact).files
+    assert {name: made.files[name] for name in ("graphs/encoder.pt", "sbom.json")} == {
+        name: ours[name] for name in ("graphs/encoder.pt", "sbom.json")
+    }
     # Neither our PYTHONPATH nor the folder that holds this modelkiln, which may be our site-packages.
     assert used[0].split()[0] not in (str(ROOT), os.environ.get("PYTHONPATH"))
 
@@ -79,6 +85,7 @@ def test_other_interpreter_judges(
     assert {check.name: check.outcome for check in verdict.checks} == {
         "artifact: carries no original weights": "passed",
         "artifact: every byte is as sealed": "passed",
+        "artifact: source is as it was fetched": "passed",
         "artifact: was compiled from this source": "passed",
     }
     assert " pytest " in (scripts / "other.log").read_text()
@@ -171,21 +178,38 @@ def test_one_choice_is_of_the_interpreter_that_compiles_and_the_one_that_judges(
     assert compose.interpreters(composed.compile, ROOT / "conf")["generic"] == "/opt/py"
 
 
-@pytest.mark.heavy
-def test_torch_1_13_compiles_and_judges_from_end_to_end(tmp_path: Path) -> None:
+def torch_1_13() -> str:
+    """The heavy tests' interpreter."""
     python = os.environ.get(TORCH_1_13)
     if not python or not shutil.which(python):
         pytest.skip(f"no interpreter with torch 1.13; `make test-interpreters` makes one and names it in {TORCH_1_13}")
+    return python
+
+
+@pytest.mark.heavy
+def test_torch_1_13_compiles_and_judges_from_end_to_end(tmp_path: Path) -> None:
+    python = torch_1_13()
     model = build_tiny_model(tmp_path / "model")
-    # transformers 5 has saved it, under a name that 4.49 does not know; as 4.49 would have:
+    path = tmp_path / "toolchain.yaml"
+    toolchain.write({"generic": python}, path)
+    # transformers 5 has saved it, under a name that 4.49 does not know.
+    newer = fetch_local(model, tmp_path / "newer", "tiny")
+    with pytest.raises(
+        ModelkilnError, match=r"transformers 4\.\S+ can't load its tokenizer .*save it with that version"
+    ):
+        compile_with(python, newer, tmp_path / "artifact", toolchain.read(["generic", "keywords"], path))
+    # As 4.49 would have:
     config = model / "tokenizer_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "tokenizer_class": "PreTrainedTokenizerFast"}))
     source = fetch_local(model, tmp_path / "source", "tiny")
-    path = tmp_path / "toolchain.yaml"
-    toolchain.write({"generic": python}, path)
     made = compile_with(python, source, tmp_path / "artifact", toolchain.read(["generic", "keywords"], path))
-    assert (made.toolchain["torch"], made.toolchain["transformers"]) == ("1.13.1", "4.49.0")
+    listed = (ROOT / "requirements" / "torch-1.13.txt").read_text().split()
+    assert {f"{name}=={made.toolchain[name]}" for name in ("torch", "transformers")} <= set(listed)
+    assert made.toolchain["torch"].startswith("1.13.")
     assert made.toolchain["python"] in ("3.10", "3.11")
+    serving = sbom.read((tmp_path / "artifact" / artifact.SBOM).read_text())
+    assert (serving["torch"], serving["numpy"], serving["python"]) == ("1.13.1", "1.26.4", made.toolchain["python"])
+    assert serving["modelkiln"]  # which is not installed there, but ours is
     toolchain.check(toolchain.read(["generic", "checks"], path), python, "validate.python")
     few = tmp_path / "golden.jsonl"
     few.write_text("".join(SHIPPED.read_text("utf-8").splitlines(keepends=True)[:5]), "utf-8")
@@ -195,5 +219,61 @@ def test_torch_1_13_compiles_and_judges_from_end_to_end(tmp_path: Path) -> None:
     measured = json.loads((tmp_path / "reports" / "latency.json").read_text())
     assert measured["compiled"]["p50_ms"] > 0
     page = (tmp_path / "reports" / "report.html").read_text("utf-8")
-    assert "1.13.1" in page
+    assert made.toolchain["torch"] in page
     assert toolchain.installed(["torch"])["torch"] not in page
+    text = tmp_path / "text.txt"
+    text.write_text("The tram line opens on Friday.", "utf-8")
+    assert "all as they were compiled" in serve(python, "verify", tmp_path / "artifact")
+    assert "generic fp32" in serve(python, "info", tmp_path / "artifact")
+    (line,) = serve(
+        python, "extract", tmp_path / "artifact", text, "--ngrams", "1,2", "--diversify", "mmr"
+    ).splitlines()
+    answer = load(tmp_path / "artifact").extract_keywords(text.read_text(), keyphrase_ngram_range=(1, 2), use_mmr=True)
+    assert [name for name, _ in json.loads(line)["keywords"]] == [name for name, _ in answer]
+
+
+def serve(python: str, *arguments: object) -> str:
+    """What the command `modelkiln` says under that interpreter."""
+    with interpreter.chosen(python) as run:
+        command = run.command("modelkiln.cli", *map(str, arguments))
+        return subprocess.run(command, env=run.environment(), stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+@pytest.mark.heavy
+def test_torch_1_13_imports_all_that_is_installed() -> None:
+    files = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "modelkiln").rglob("*.py")]
+    names = [".".join(path.parts) for path in files if path.name != "__main__" and "checks" not in path.parts]
+    script = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
+    with interpreter.chosen(torch_1_13()) as run:
+        subprocess.run([run.executable, "-W", "ignore", "-c", script, *names], env=run.environment(), check=True)
+
+
+class Runs:
+    """A pickle of it is code: it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.heavy
+def test_torch_1_13_runs_no_pickle(tmp_path: Path) -> None:
+    python = torch_1_13()
+    model = build_tiny_model(tmp_path / "model")
+    (model / "model.safetensors").unlink()
+    (model / "pytorch_model.bin").write_bytes(pickle.dumps(Runs(tmp_path / "it ran")))
+    script = "import sys; from pathlib import Path; from modelkiln.reference import load_uncompiled; "
+    script += "load_uncompiled(Path(sys.argv[1]), 'fetch it again')"
+    with interpreter.chosen(python) as run:
+        done = subprocess.run(
+            [run.executable, "-c", script, str(model)],
+            env=run.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "has weights as pickles (pytorch_model.bin), which are code; fetch it again" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "it ran").exists()

@@ -154,6 +154,16 @@ def test_round_that_takes_too_long_leaves_its_last_turns_out_in_pairs(
     assert capsys.readouterr().err.count("the rest of it is left out") == ROUNDS
 
 
+def test_one_block_has_times_and_no_ratio(
+    table_artifact: Path, tiny_source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "PATIENCE", 0.0)
+    found = latency.measure(twice(table_artifact, tiny_source), TEXTS, 1, "measuring")
+    assert set(found["ratios"]) == {"size_mb"}
+    assert latency.summary(found) == {name: found["compiled"][name] for name in ("p50_ms", "size_mb")}
+    assert found["compiled"]["p50_ms"] > 0
+
+
 def test_same_files_are_the_same_size(table_artifact: Path, tiny_source: Path) -> None:
     found = latency.measure(twice(table_artifact, tiny_source), TEXTS[:1], ROUNDS, "measuring")
     assert found["ratios"]["size_mb"] == {"ratio": 1.0, "low": 1.0, "high": 1.0, "distinguishable": False}

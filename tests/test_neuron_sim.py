@@ -104,6 +104,8 @@ def test_rule_7_without_a_device_it_can_be_traced_and_saved_and_not_run(
     torch.jit.save(traced, str(tmp_path / "graph.pt"))
     with pytest.raises(RuntimeError):
         traced(IDS, MASK)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(str(tmp_path / "graph.pt"))
 
 
 @BOTH
@@ -118,7 +120,7 @@ def test_rule_8_what_was_saved_is_loaded_where_the_package_was_imported(trace: A
         check=False,
     )
     assert done.returncode != 0
-    assert "Unknown builtin op: neuron_sim::guard" in done.stderr
+    assert "Unknown builtin op: neuron_sim::" in done.stderr
 
 
 @BOTH
@@ -162,3 +164,54 @@ def test_rule_11_outputs_keep_their_structure_and_branches_are_frozen(trace: Any
         warnings.simplefilter("ignore")
         traced = torch_neuron.trace(branching, torch.ones(2))
     assert traced(-torch.ones(2)).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "by_load", "by_data_parallel"),
+    [
+        ([], True, True),
+        ([torch_neuronx.lazy_load], False, True),
+        ([torch_neuronx.async_load], False, False),
+        ([torch_neuronx.lazy_load, torch_neuronx.async_load], False, False),
+    ],
+)
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_rule_12_what_loads_a_graph_is_saved_with_it_and_is_what_misses_the_device(
+    settings: list[Any],
+    by_load: bool,
+    by_data_parallel: bool,
+    dynamic: bool,
+    device: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    traced = new()
+    for setting in settings:
+        assert setting(traced) is None
+    torch.jit.save(torch_neuronx.dynamic_batch(traced) if dynamic else traced, str(tmp_path / "graph.pt"))
+    graph = torch.jit.load(str(tmp_path / "graph.pt"))
+    assert graph(IDS, MASK)[0].tolist() == torch_neuronx.DataParallel(graph, [0])(IDS, MASK)[0].tolist() == [[11], [24]]
+    device.delenv("NEURON_SIM_DEVICE")
+    missed = [_misses(lambda: torch.jit.load(str(tmp_path / "graph.pt")))]
+    missed += [_misses(lambda: torch_neuronx.DataParallel(graph, [0])), _misses(lambda: graph(IDS, MASK))]
+    assert missed == [by_load, by_data_parallel, True]
+
+
+@pytest.mark.parametrize(("setting", "name"), [(torch_neuronx.lazy_load, "lazy"), (torch_neuronx.async_load, "async")])
+def test_rule_12_loading_is_settled_right_after_tracing(setting: Any, name: str) -> None:
+    traced = new()
+    with pytest.raises(TypeError, match=r"what torch_neuronx\.trace returned"):
+        setting(torch_neuronx.dynamic_batch(traced))
+    with pytest.raises(TypeError, match=r"what torch_neuronx\.trace returned"):
+        setting(Model())
+    setting(traced)
+    setting(traced, **{f"enable_{name}_load": False})
+    assert traced.loading.waits.tolist() == [False, False]
+
+
+def _misses(work: Any) -> bool:
+    """Whether it fails for want of a device."""
+    try:
+        work()
+    except RuntimeError as error:
+        return "no simulated device" in str(error)
+    return False

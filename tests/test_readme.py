@@ -16,12 +16,22 @@ from imports import ROOT
 from modelkiln import backends, plugins
 
 README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line.split("#")[0].strip() for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
+NEURON = (ROOT / "docs" / "neuron.md").read_text("utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README + NEURON, re.DOTALL)
+LINES = [line.split("#")[0] for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
+COMMANDS = [command.strip() for line in LINES for command in line.split("&&")]
 
 
 def commands(program: str) -> list[list[str]]:
-    return [shlex.split(line)[1:] for line in COMMANDS if line.startswith(f"{program} ")]
+    """The arguments of each command of that program, which may be given by its path, or for another machine."""
+    found = [re.fullmatch(rf"(?:ssh \w+ )?(?:\S+/)?{program} (.+)", command) for command in COMMANDS]
+    return [shlex.split(match[1]) for match in found if match]
+
+
+def compose_params(overrides: list[str]) -> Any:
+    from modelkiln.compose import compose
+
+    return compose(ROOT / "conf", [override for override in overrides if not override.startswith("-")])
 
 
 @pytest.mark.parametrize("arguments", commands("modelkiln"), ids=" ".join)
@@ -39,10 +49,18 @@ def test_make_target_exists(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("arguments", [found for found in commands("dvc") if found[:2] == ["exp", "run"]], ids=" ".join)
 def test_experiment_composes(arguments: list[str]) -> None:
-    from modelkiln.compose import compose
+    assert compose_params([value for flag, value in itertools.pairwise(arguments) if flag == "-S"])
 
-    overrides = [value for flag, value in itertools.pairwise(arguments) if flag == "-S"]
-    assert compose(ROOT / "conf", overrides)
+
+def test_device_page_has_five_commands_that_need_only_what_there_is() -> None:
+    five, instead = re.findall(r"```bash\n(.*?)```", NEURON.split("five commands")[1].split("## ")[0], re.DOTALL)
+    assert len(five.splitlines()) == 5
+    assert len(instead.splitlines()) == 2
+    files = re.findall(r"-r (\S+)", five + instead)
+    assert files == ["requirements/neuronx.txt", "requirements/neuron.txt"]
+    for arguments in commands("modelkiln"):
+        if arguments[0] == "compose":
+            assert compose_params(arguments[1:])
 
 
 def test_table_lists_the_options_that_there_are() -> None:
@@ -95,7 +113,7 @@ def test_gate_page_is_what_was_found() -> None:
 
 
 def test_every_test_that_the_table_of_faults_names_exists() -> None:
-    table = (ROOT / "docs" / "faults.md").read_text()
+    table = (ROOT / "docs" / "faults.md").read_text() + (ROOT / "docs" / "remote.md").read_text()
     named = set(re.findall(r"`([a-z0-9]+_\w+)`", table))
     there = {
         name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def test_(\w+)", path.read_text())

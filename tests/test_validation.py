@@ -21,7 +21,8 @@ from modelkiln.bounds import STRICT
 from modelkiln.files import sha256, to_json, write_text
 from modelkiln.golden import SHIPPED
 from modelkiln.params import Validate
-from modelkiln.validation import _settle, validate
+from modelkiln.suite import settle
+from modelkiln.validation import validate
 from modelkiln.verdict import EVIDENCE_FILES, Check, Verdict, read_verdict
 
 PARAMS = Validate(STRICT, golden="", corpus="", profile_rounds=1)
@@ -149,8 +150,8 @@ def test_checks_that_never_finish_are_a_negative_verdict(
 
 def test_verdict_of_a_run_that_pytest_calls_failed_is_negative(tmp_path: Path) -> None:
     write_text(tmp_path / "verdict.json", to_json(asdict(Verdict(True, "abc", checks=[Check("a", "passed")]))))
-    assert _settle(tmp_path, 0).passed
-    verdict = _settle(tmp_path, 3)
+    assert settle(tmp_path, 0).passed
+    verdict = settle(tmp_path, 3)
     assert verdict.failures() == ["pytest ended with exit code 3"]
     assert not read_verdict(tmp_path / "verdict.json").passed
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from modelkiln import plugins
+from modelkiln.artifact import Manifest
 from modelkiln.machine import Machine
 
 # The inputs of one call, int64 numpy arrays as layouts.AXES names and shapes them, to float32 vectors (n, dimension).
@@ -60,6 +61,12 @@ class Backend(Protocol):
         Raises:
             ModelkilnError: the graph can't run on this machine; says what is missing.
         """
+
+
+def lacks_device(manifest: Manifest) -> str | None:
+    """Why the graphs of an artifact can't run on this machine, for want of a device; None: they can."""
+    backend = load(manifest.backend)
+    return backend.DEVICE(backend.Options(**manifest.options)) if backend.DEVICE else None
 
 
 def load(name: str) -> Backend:

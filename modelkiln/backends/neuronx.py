@@ -21,7 +21,7 @@ MACHINE = None
 DEVICE = inferentia.lacks_device
 LAYOUT = "padded"
 GRAPH = inferentia.GRAPH
-INSTALL = "torch-neuronx==2.9.0.2.15.32035 neuronx-cc==2.* (Python 3.11 to 3.13)"
+INSTALL = "torch-neuronx==2.9.0.2.15.32035 neuronx-cc==2.26.6360.0 (Python 3.11 to 3.13, torch 2.9.0)"
 TARGETS = ("inf2", "trn1", "trn1n", "trn2")
 
 
@@ -37,6 +37,8 @@ class Options:
     optlevel: int = 2  # of the compiler: 1 compiles faster, 3 may run faster
     compiler_args: list[str] = field(default_factory=list)  # more flags for it; those that options set are refused
     inline_weights: bool = True  # weights inside the compiled code; false: weights that could be replaced
+    async_load: bool = False  # true: the graphs are loaded onto the device side by side, and their first calls wait
+    lazy_load: bool = False  # true: a graph is loaded by its first call, so a length that never comes takes no memory
     work_folder: str | None = None  # the compiler's own files stay there, to look into; null: a temporary folder
     cores: int | None = None  # that a process uses; null: all that NEURON_RT_VISIBLE_CORES lets it see
     simulated: bool = False  # true: by the simulator, on the CPU; nothing that it makes may be served
@@ -82,6 +84,11 @@ def compile_graph(module: Any, example: tuple[Any, Any], path: Path, options: Op
             cpu_backend=not here,
             **folder,
         )
+        # Both have to come "immediately after" tracing, and change their argument.
+        if options.async_load:
+            neuronx.async_load(traced)
+        if options.lazy_load:
+            neuronx.lazy_load(traced)
         if options.dynamic_batch:
             # It changes its argument, by some pages; by others it returns what it made.
             return neuronx.dynamic_batch(traced) or traced

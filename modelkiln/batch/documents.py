@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ STDIN = Path("-")
 ROWS = 64  # of a Parquet file, in memory at a time
 
 
-class Format(StrEnum):
+class Format(Enum):
     """How documents lie in a file."""
 
     text = "text"  # one document

@@ -162,7 +162,7 @@ def _kind(job: Job, digest: str) -> dict[str, Any]:
     return {
         "artifact": digest,
         "input": [str(path) for path in job.paths],
-        "format": job.format,
+        "format": job.format.value if job.format else None,
         "text_field": job.fields.text,
         "id_field": job.fields.id,
         **options,

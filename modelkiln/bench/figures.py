@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from modelkiln.bench.measure import Record, Results, Scenario
+from modelkiln.bench.paired import percentile
 from modelkiln.parity import compare_keywords
 
 ATOL = 1e-4  # scores come rounded to 4 digits
@@ -27,9 +28,10 @@ class Figure:
     p50_ms: float | None  # of a document, where it is alone in its call
     p95_ms: float | None
     peak_mb: float
-    ratio: float | None  # of documents/s to the base's, on the same documents
+    ratio: float | None  # of documents/s to the base's, on the same documents; None without a base
     agreement: float | None  # share of documents with the base's keywords and, within ATOL, its scores
     max_score_difference: float | None
+    p99_ms: float | None = None  # the slowest one of fewer than 100; what was measured before has none
 
 
 def figures(results: Results, base: str) -> list[Figure]:
@@ -58,6 +60,7 @@ def figures(results: Results, base: str) -> list[Figure]:
                 ratio=ratio(own, others),
                 agreement=agreement,
                 max_score_difference=difference,
+                p99_ms=percentile(alone, 99) if alone else None,
             )
         )
     return found

@@ -174,7 +174,10 @@ def load_replaced(config: dict[str, Any]) -> tuple[Extract, Forget]:
 
 # What each kind loads, and the libraries whose versions matter.
 KINDS: dict[str, tuple[Callable[[dict[str, Any]], tuple[Extract, Forget]], list[str]]] = {
-    "modelkiln": (load_modelkiln, ["modelkiln", "onnxruntime", "openvino", "numpy", "tokenizers"]),
+    "modelkiln": (
+        load_modelkiln,
+        ["modelkiln", "onnxruntime", "openvino", "torch", "torch-neuron", "torch-neuronx", "numpy", "tokenizers"],
+    ),
     "sentence-transformers": (
         load_sentence_transformers,
         ["keybert", "sentence-transformers", "transformers", "torch", "onnxruntime", "openvino", "optimum"],

@@ -22,6 +22,7 @@ NAMES = {
     "pipeline": "KeyBERT, transformers pipeline",
     "replaced": "the replaced system",
 }
+OURS = ("modelkiln", "no-table", "warm")  # they need the artifact alone
 ELSEWHERE = ("onnx", "openvino")  # they run in an environment of their own
 SLOW = ("pipeline", "replaced")
 
@@ -52,17 +53,18 @@ class Limits:
 
 
 def choose(wanted: Sequence[tuple[str, int]], places: Places, slow: Limits) -> list[Peer]:
-    """The peers of these names and threads, the one that the others are compared with first."""
+    """The peers of these names and threads, the one that the others are compared with first, where it is wanted."""
     names = list(dict.fromkeys(name for name, _ in wanted))
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise ModelkilnError(f"no such peer: {', '.join(unknown)}; there are: {', '.join(NAMES)}")
-    if not all((BASE, threads) in wanted for _, threads in wanted):
-        raise ModelkilnError(f"the peers are compared with {BASE!r}, so it has to be among them")
-    if not (places.source / "modules.json").exists():
+    if BASE in names and not all((BASE, threads) in wanted for _, threads in wanted):
+        raise ModelkilnError(f"the peers are compared with {BASE!r}, so it has to be among them with all their threads")
+    if not set(names) <= set(OURS) and not (places.source / "modules.json").exists():
         raise ModelkilnError(
             f"{places.source}: no uncompiled model of sentence-transformers here (modules.json), which the artifact is "
-            "to be compared with; name its folder with --source, or make it with `dvc repro download`"
+            "to be compared with; name its folder with --source, make it with `dvc repro download`, or measure the "
+            "artifact alone with --peers modelkiln"
         )
     needs_export = [name for name in names if name in ELSEWHERE]
     if needs_export and not places.exported:
@@ -76,7 +78,7 @@ def choose(wanted: Sequence[tuple[str, int]], places: Places, slow: Limits) -> l
 def _peer(name: str, places: Places, threads: int, limits: Limits) -> Peer:
     source = str(places.source.resolve())
     common = {"threads": threads, "max_length": read_manifest(places.artifact).encoders["document"].max_length}
-    if name in ("modelkiln", "no-table", "warm"):
+    if name in OURS:
         config = {
             "kind": "modelkiln",
             "artifact": str(places.artifact.resolve()),

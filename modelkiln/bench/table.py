@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -10,17 +10,18 @@ from modelkiln.bench.figures import Figure
 
 
 def speed_table(figures: Iterable[Figure], base: str) -> str:
-    """One line for each peer and scenario."""
+    """One line for each peer and scenario; without the base nothing is compared."""
     rows = []
     for f in figures:
         least, most = f.ngrams
         same = "" if f.agreement is None else f"{100 * f.agreement:.3g}%"
         peer = f.peer if f.before < 0 else f"{f.peer} (after {f.before} documents)"
-        speed = [f.documents, f"{f.documents_per_s:.2f}", _number(f.p50_ms), _number(f.p95_ms)]
+        speed = [f.documents, f"{f.documents_per_s:.2f}", *map(_number, (f.p50_ms, f.p95_ms, f.p99_ms))]
         times = "" if f.ratio is None else f"{f.ratio:.2f}"
         rows.append([f"({least},{most})", f.in_a_call, f.threads, peer, *speed, times, _number(f.peak_mb), same])
     head = ["n-grams", "in a call", "threads", "peer", "documents", "documents/s", "p50 ms", "p95 ms"]
-    return markdown([*head, f"times {base}", "peak MB", "same keywords"], rows)
+    optional = ("p99 ms", f"times {base}", "same keywords")
+    return markdown(*_without_empty([*head, "p99 ms", f"times {base}", "peak MB", "same keywords"], rows, optional))
 
 
 def start_table(starts: Mapping[tuple[str, int], Mapping[str, Any]], base: str) -> str:
@@ -36,7 +37,7 @@ def start_table(starts: Mapping[tuple[str, int], Mapping[str, Any]], base: str) 
         sizes = [f"{start['first_peak_mb']:.0f}", f"{start['files_mb']:.0f}"]
         rows.append([peer, threads, f"{first:.2f}", share, *sizes, versions])
     head = ["peer", "threads", "first keyword s", f"of {base}'s", "peak MB by then", "files MB", "versions"]
-    return markdown(head, rows)
+    return markdown(*_without_empty(head, rows, (f"of {base}'s",)))
 
 
 def markdown(head: list[str], rows: list[list[Any]]) -> str:
@@ -45,5 +46,13 @@ def markdown(head: list[str], rows: list[list[Any]]) -> str:
     return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
 
 
+def _without_empty(
+    head: list[str], rows: list[list[Any]], optional: Sequence[str]
+) -> tuple[list[str], list[list[Any]]]:
+    """The table without those of the optional columns in which no line has anything."""
+    kept = [i for i, name in enumerate(head) if name not in optional or any(row[i] != "" for row in rows)]
+    return [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.0f}"
+    return "" if value is None else f"{value:.0f}" if value >= 10 else f"{value:.2g}"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from modelkiln.checks.uncompiled import Original
 from modelkiln.golden import Sample
 from modelkiln.parity import Parity
 from modelkiln.tasks import Task
@@ -19,9 +20,9 @@ Both = tuple[list[Any], list[Any]]  # the uncompiled model's and the compiled on
 class Answers:
     """Asks each model once for each mode and set of documents."""
 
-    def __init__(self, task: Task, reference: Any, predictor: Any) -> None:
+    def __init__(self, task: Task, original: Original, predictor: Any) -> None:
         self.task = task
-        self._reference = reference
+        self._original = original
         self._predictor = predictor
         self._known: dict[tuple[str, str], Both] = {}
 
@@ -29,7 +30,7 @@ class Answers:
         """The answers of both to the texts of the set `name`."""
         key = (name, repr(params))
         if key not in self._known:
-            expected = self.task.predict(self._reference, texts, params)
+            expected = self._original.answers(self.task, texts, params)
             self._known[key] = expected, self.task.predict(self._predictor, texts, params)
         return self._known[key]
 

@@ -2,33 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import modelkiln
-from modelkiln import artifact, env, tasks
+from modelkiln import artifact, env, recording, tasks
 from modelkiln.artifact import Manifest, encoder_digest
 from modelkiln.bounds import Bounds
 from modelkiln.checks.answers import Answers
-from modelkiln.checks.plugin import IDENTITY, ROWS, Judge, bounds_of
+from modelkiln.checks.plugin import IDENTITY, OF_THE_SOURCE, RECORD, ROWS, Judge, bounds_of
 from modelkiln.checks.uncompiled import Uncompiled
-from modelkiln.encoder import Encoder
+from modelkiln.encoder import Encoder, keep_vectors, load_encoders
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import sha256
 from modelkiln.golden import SHIPPED, Sample, read_samples
+from modelkiln.recording import Said
+from modelkiln.verdict import EVIDENCE
 
+SAID = pytest.StashKey[Said]()
 MOST = 500  # documents of a corpus, where each is compared with all, or is no more evidence than the others
 
 env.keep_libraries_quiet()
 
 
-def pytest_collection_modifyitems(config: pytest.Config) -> None:
-    """A missing option is one line, not an error in every check."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A missing option is one line, not an error in every check. What a recording stands for is not run."""
     for option in ("--artifact", "--source"):
         _folder(config, option)
+    if recording.is_recording(_folder(config, "--source")):
+        taken = [item for item in items if item.get_closest_marker(OF_THE_SOURCE)]
+        config.stash[RECORD].take_over(taken, _recording(config).checks)
+        items[:] = [item for item in items if item not in taken]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leaves a recording of what the uncompiled model has said, for a machine without it."""
+    config, said = session.config, session.config.stash.get(SAID, None)
+    reports: Path | None = config.getoption("--reports")
+    if said is None or reports is None:
+        return
+    recording.write(
+        reports / EVIDENCE / recording.FOLDER,
+        said,
+        _folder(config, "--source"),
+        golden_path(config),
+        corpus_path(config),
+        asdict(bounds_of(config)),
+        config.stash[RECORD].of_the_source(),
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -62,6 +87,13 @@ def _task(config: pytest.Config) -> tasks.Task:
         return tasks.load(artifact.read_manifest(_folder(config, "--artifact")).task)
     except (ModelkilnError, pytest.UsageError):
         return tasks.load("keywords")
+
+
+def _recording(config: pytest.Config) -> recording.Recording:
+    try:
+        return recording.read(_folder(config, "--source"))
+    except ModelkilnError as error:
+        raise pytest.UsageError(f"--source: {error}") from error
 
 
 def _folder(config: pytest.Config, option: str) -> Path:
@@ -126,15 +158,30 @@ def documents(golden: list[Sample], corpus: list[Sample]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def predictor(folder: Path, manifest: Manifest) -> Any:  # noqa: ARG001 (verified first)
-    """The compiled model, loaded as serving loads it."""
-    return modelkiln.load(folder)
+def load(folder: Path, manifest: Manifest, pytestconfig: pytest.Config, uncompiled: Any) -> Callable[[float], Any]:
+    """Loads the compiled model, with so many megabytes of cache; in a rehearsal the uncompiled one is its graph."""
+
+    def loaded(cache_mb: float) -> Any:
+        if not pytestconfig.getoption("--without-device"):
+            return modelkiln.load(folder, cache_mb=cache_mb)
+        task = tasks.load(manifest.task)
+        encoders = load_encoders(folder, manifest, run=uncompiled.run)
+        keep_vectors({name: encoders[name] for name in task.RECURRING}, manifest, cache_mb, None)
+        return task.build(encoders, folder)
+
+    return loaded
 
 
 @pytest.fixture(scope="session")
-def forgetful(folder: Path, manifest: Manifest) -> Any:  # noqa: ARG001 (verified first)
+def predictor(load: Callable[[float], Any]) -> Any:
+    """The compiled model, loaded as serving loads it."""
+    return load(64)
+
+
+@pytest.fixture(scope="session")
+def forgetful(load: Callable[[float], Any]) -> Any:
     """The compiled model, without a cache: what it says of a text twice, it has computed twice."""
-    return modelkiln.load(folder, cache_mb=0)
+    return load(0)
 
 
 @pytest.fixture
@@ -154,18 +201,21 @@ def distinct_encoder(encoder_name: str, encoder: Encoder, manifest: Manifest, ju
 
 
 @pytest.fixture(scope="session")
-def uncompiled(source: Path, pytestconfig: pytest.Config) -> Iterator[Uncompiled]:
-    """The uncompiled model's vectors."""
+def uncompiled(source: Path, pytestconfig: pytest.Config) -> Iterator[Any]:
+    """The uncompiled model's vectors and answers; or what was recorded of them."""
+    if recording.is_recording(source):
+        yield _recording(pytestconfig)
+        return
     model = Uncompiled(source, pytestconfig.getoption("--remember"))
+    pytestconfig.stash[SAID] = model.said
     yield model
     model.save()
 
 
 @pytest.fixture(scope="session")
-def answers(manifest: Manifest, predictor: Any, uncompiled: Uncompiled) -> Answers:
+def answers(manifest: Manifest, predictor: Any, uncompiled: Any) -> Answers:
     """Both models' answers; each mode and document is asked for once."""
-    task = tasks.load(manifest.task)
-    return Answers(task, task.reference(uncompiled.embed), predictor)
+    return Answers(tasks.load(manifest.task), uncompiled, predictor)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,11 +13,16 @@ import pytest
 
 from modelkiln.bounds import STRICT, Bounds
 from modelkiln.errors import one_line
-from modelkiln.verdict import EVIDENCE, EVIDENCE_FILES, NOT_APPLICABLE, VERDICT, Check, Figure, Verdict
+from modelkiln.verdict import EVIDENCE, EVIDENCE_FILES, NO_DEVICE, NOT_APPLICABLE, VERDICT, Check, Figure, Verdict
 
 PREDICTIONS = pytest.StashKey[dict[str, Any]]()  # the golden samples, for the registry
 ROWS = pytest.StashKey[dict[str, list[Any]]]()  # rows for the plots and the report, by the file that they go to
 IDENTITY = pytest.StashKey[dict[str, Any]]()  # what was judged
+RECORD = pytest.StashKey["Record"]()
+OF_THE_SOURCE = (
+    "of_the_source"  # marks a check of the source itself: it needs the uncompiled model, and no compiled one
+)
+COMPILED = {"forgetful", "predictor", "served"}  # fixtures that run the compiled model
 
 
 def pytest_load_initial_conftests(args: list[str], parser: pytest.Parser) -> None:
@@ -26,11 +31,12 @@ def pytest_load_initial_conftests(args: list[str], parser: pytest.Parser) -> Non
         return
     group = parser.getgroup("modelkiln", "judging a compiled artifact (--pyargs modelkiln.checks)")
     group.addoption("--artifact", type=Path, help="the artifact to judge, a folder")
-    group.addoption("--source", type=Path, help="the uncompiled model that it was compiled from, a folder")
+    group.addoption("--source", type=Path, help="the uncompiled model, a folder; or a recording of what it said")
     group.addoption("--golden", type=Path, help="golden samples, JSONL of id and text (default: modelkiln's own)")
     group.addoption("--corpus", type=Path, help="JSONL of id, text and gold keywords (default: the golden samples)")
     group.addoption("--reports", type=Path, help="folder to write the verdict, the predictions and the evidence to")
     group.addoption("--remember", type=Path, help="folder that keeps the uncompiled model's vectors for the next run")
+    group.addoption("--without-device", metavar="REASON", help="rehearse: the uncompiled model runs in its place")
     for bound in fields(Bounds):
         option, default = f"--{bound.name.replace('_', '-')}", getattr(STRICT, bound.name)
         group.addoption(option, type=float, default=default, help=f"{bound.metadata['meaning']} [%(default)s]")
@@ -42,7 +48,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[PREDICTIONS] = {}
         config.stash[ROWS] = {}
         config.stash[IDENTITY] = {"artifact": ""}
-        config.pluginmanager.register(Record(config), "modelkiln-record")
+        config.addinivalue_line("markers", f"{OF_THE_SOURCE}: needs the uncompiled model, and no compiled one")
+        config.stash[RECORD] = Record(config)
+        config.pluginmanager.register(config.stash[RECORD], "modelkiln-record")
 
 
 class Record:
@@ -50,8 +58,32 @@ class Record:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._rehearsal: str | None = config.getoption("--without-device")
         self._checks: dict[str, Check] = {}
+        self._stood_in: set[str] = (
+            set()
+        )  # checks of a rehearsal that ran the uncompiled model in the compiled one's place
+        self._of_the_source: set[str] = set()
         self._error = ""
+
+    def of_the_source(self) -> dict[str, Check]:
+        """The checks of the source itself, so far."""
+        return {name: check for name, check in self._checks.items() if name in self._of_the_source}
+
+    def take_over(self, items: Iterable[pytest.Item], recorded: Mapping[str, Check]) -> None:
+        """Puts down checks that can't be repeated here as they were recorded."""
+        for item in items:
+            name = _name(item.nodeid)
+            self._checks[name] = recorded.get(name, Check(name, "error", reason="it was not recorded"))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Learns what each check is about."""
+        for item in items:
+            if item.get_closest_marker(OF_THE_SOURCE):
+                self._of_the_source.add(_name(item.nodeid))
+            if self._rehearsal and COMPILED.intersection(getattr(item, "fixturenames", ())):
+                self._stood_in.add(_name(item.nodeid))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that can't be collected, or that skips itself, is a check that has not passed."""
@@ -87,6 +119,13 @@ class Record:
         missing = areas - {check.name.partition(":")[0] for check in checks}
         error = self._error or (f"no checks of {', '.join(sorted(missing))} were run" if missing else "")
         error = error if checks else "pytest found no checks to run"
+        if self._rehearsal:
+            # What ran in the compiled model's place may speak against it, and never for it.
+            against = ("failed", "error")
+            checks = [check for check in checks if check.outcome in against or check.name not in self._stood_in]
+            self._config.stash[PREDICTIONS].clear()
+            self._config.stash[ROWS].clear()
+            error = error or f"{NO_DEVICE}: {self._rehearsal}"
         identity: dict[str, Any] = self._config.stash[IDENTITY]
         verdict = Verdict(
             passed=False,

@@ -9,7 +9,7 @@ import numpy as np
 from modelkiln.bounds import Bounds
 from modelkiln.checks.answers import Answers
 from modelkiln.checks.plugin import Judge
-from modelkiln.checks.uncompiled import Uncompiled, hold_vectors
+from modelkiln.checks.uncompiled import Original, hold_vectors
 from modelkiln.encoder import Encoder
 from modelkiln.files import storable
 
@@ -29,7 +29,7 @@ TEXTS = {
 }
 
 
-def test_vectors(judge: Judge, uncompiled: Uncompiled, distinct_encoder: Encoder, bounds: Bounds) -> None:
+def test_vectors(judge: Judge, uncompiled: Original, distinct_encoder: Encoder, bounds: Bounds) -> None:
     texts = [*TEXTS.values()]
     hold_vectors(judge, uncompiled.embed(texts), distinct_encoder.encode(texts), bounds)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelkiln.bounds import Bounds
 from modelkiln.checks.lengths import words_of
 from modelkiln.checks.plugin import Judge
-from modelkiln.checks.uncompiled import Uncompiled
+from modelkiln.checks.uncompiled import Original
 from modelkiln.encoder import Encoder
 from modelkiln.parity import neighbours_overlap
 
@@ -13,18 +13,18 @@ NEAREST = 10
 
 
 def test_ten_nearest_documents(
-    judge: Judge, uncompiled: Uncompiled, distinct_encoder: Encoder, documents: list[str], bounds: Bounds
+    judge: Judge, uncompiled: Original, distinct_encoder: Encoder, documents: list[str], bounds: Bounds
 ) -> None:
     _judge(judge, uncompiled, distinct_encoder, documents, bounds)
 
 
 def test_ten_nearest_words(
-    judge: Judge, uncompiled: Uncompiled, encoder: Encoder, texts: list[str], bounds: Bounds
+    judge: Judge, uncompiled: Original, encoder: Encoder, texts: list[str], bounds: Bounds
 ) -> None:
     _judge(judge, uncompiled, encoder, words_of(texts), bounds)
 
 
-def _judge(judge: Judge, uncompiled: Uncompiled, encoder: Encoder, texts: list[str], bounds: Bounds) -> None:
+def _judge(judge: Judge, uncompiled: Original, encoder: Encoder, texts: list[str], bounds: Bounds) -> None:
     if len(texts) <= NEAREST + 1:
         judge.not_applicable(f"{len(texts)} texts: each is a neighbour of every other")
     expected, found = uncompiled.embed(texts), encoder.encode(texts)

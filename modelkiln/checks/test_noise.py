@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from modelkiln.bounds import Bounds
 from modelkiln.checks.plugin import Judge
@@ -13,6 +14,7 @@ MOST = 10  # texts; each is encoded four times
 ROUNDING = 1e-4  # of a score; two that are nearly equal may be rounded apart
 
 
+@pytest.mark.of_the_source
 def test_bounds_are_above_the_uncompiled_models_own_noise(
     uncompiled: Uncompiled, texts: list[str], bounds: Bounds, judge: Judge
 ) -> None:

@@ -43,9 +43,15 @@ def few(texts: list[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def served(
-    folder: Path, manifest: Manifest, few: list[str], tmp_path_factory: pytest.TempPathFactory
+    folder: Path,
+    manifest: Manifest,
+    few: list[str],
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
     """The copy's answers. Its folder has a name that trips up what takes paths for ASCII without blanks."""
+    if lacking := pytestconfig.getoption("--without-device"):
+        pytest.skip(lacking)
     scratch = tmp_path_factory.mktemp("serving")
     copy = scratch / "moved, fürs Erste" / "artifact"
     for name in (*manifest.files, MANIFEST):

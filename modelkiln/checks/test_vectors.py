@@ -10,7 +10,7 @@ import pytest
 from modelkiln.bounds import Bounds
 from modelkiln.checks.lengths import BUCKETS, Bucket, lengths_of, text_of_length, words_of
 from modelkiln.checks.plugin import Judge, rounded
-from modelkiln.checks.uncompiled import Uncompiled, hold_vectors
+from modelkiln.checks.uncompiled import Original, hold_vectors
 from modelkiln.encoder import Encoder
 from modelkiln.parity import compare_vectors, vector_differences
 from modelkiln.progress import track
@@ -20,7 +20,7 @@ AT_ONCE = 1024  # words of the vocabulary
 
 def test_real_texts(
     judge: Judge,
-    uncompiled: Uncompiled,
+    uncompiled: Original,
     distinct_encoder: Encoder,
     documents: list[str],
     bounds: Bounds,
@@ -28,7 +28,7 @@ def test_real_texts(
     hold_vectors(judge, uncompiled.embed(documents), distinct_encoder.encode(documents), bounds)
 
 
-def test_words(judge: Judge, uncompiled: Uncompiled, encoder: Encoder, texts: list[str], bounds: Bounds) -> None:
+def test_words(judge: Judge, uncompiled: Original, encoder: Encoder, texts: list[str], bounds: Bounds) -> None:
     """As they stand in the texts, so with capitals and full stops; and as candidates have them."""
     words = words_of(texts)
     words += [word.lower() for word in words]
@@ -38,7 +38,7 @@ def test_words(judge: Judge, uncompiled: Uncompiled, encoder: Encoder, texts: li
 @pytest.mark.parametrize("bucket", BUCKETS, ids=str)
 def test_every_length(
     judge: Judge,
-    uncompiled: Uncompiled,
+    uncompiled: Original,
     distinct_encoder: Encoder,
     encoder_name: str,
     bucket: Bucket,

@@ -1,13 +1,15 @@
-"""The uncompiled model as sentence-transformers runs it: what the checks hold an artifact against."""
+"""The uncompiled model as sentence-transformers runs it: what the checks hold an artifact against.
+
+Where there is only a recording of what it said (modelkiln.recording), that takes its place.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,15 +19,24 @@ from modelkiln.encoder import Vectors
 from modelkiln.files import sha256, storable
 from modelkiln.parity import compare_vectors
 from modelkiln.progress import track
+from modelkiln.recording import Said, answers_key, text_key
 from modelkiln.reference import load_uncompiled
 from modelkiln.sources import REVISION
+from modelkiln.tasks import Task
 
 BATCH = 128  # texts; phrases are short, and in batches of 32 take a third longer
 AT_ONCE = 4096  # texts, between two looks at the progress
 
 
+class Original(Protocol):
+    """What answers are held against: the uncompiled model, or a recording of what it said."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors: ...
+    def answers(self, task: Task, texts: Sequence[str], params: dict[str, Any]) -> list[Any]: ...
+
+
 class Uncompiled:
-    """Vectors of the model in `source`, on the CPU. A text is encoded once: the checks ask for most of them often."""
+    """The model in `source`, on the CPU. A text is encoded once: the checks ask for most of them often."""
 
     def __init__(self, source: Path, remember: Path | None) -> None:
         """`remember`: a folder that keeps the vectors for a later run on the same source, whose files it goes by."""
@@ -33,6 +44,8 @@ class Uncompiled:
         self._vectors: dict[str, Any] = {}
         self._file = remember / f"{sha256(source / REVISION)}.npz" if remember else None
         self._kept = 0
+        self._reference: Any = None
+        self.said = Said()
         if self._file and self._file.exists():
             with np.load(self._file, allow_pickle=False) as kept:
                 self._vectors = dict(zip(kept["texts"].tolist(), kept["vectors"], strict=True))
@@ -40,20 +53,40 @@ class Uncompiled:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """The vectors of the texts, (n, dimension). A lone surrogate counts as U+FFFD, since no tokenizer takes it."""
-        texts = [storable(text) for text in texts]
-        keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
-        new = list({key: text for key, text in zip(keys, texts, strict=True) if key not in self._vectors}.items())
-        starts = range(0, len(new), AT_ONCE)
-        for start in track(starts, f"the uncompiled model, {AT_ONCE} texts at a time", len(starts)):
-            part = new[start : start + AT_ONCE]
-            self._vectors.update(zip([key for key, _ in part], self.again([text for _, text in part]), strict=True))
-        return np.stack([self._vectors[key] for key in keys])
+        vectors = self._embed(texts)
+        self.said.vectors.update(zip(map(text_key, texts), vectors, strict=True))
+        return vectors
+
+    def answers(self, task: Task, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
+        """The answers of the library that users know, over this model; one for each text."""
+        self._reference = self._reference or task.reference(self._embed)
+        answers = task.predict(self._reference, texts, params)
+        self.said.answers[answers_key(texts, params)] = answers
+        return answers
+
+    def run(self, ids: Any, mask: Any) -> Any:
+        """In the place of a compiled graph of the layout `padded`; see backends.Run."""
+        import torch
+
+        with torch.no_grad():
+            found = self._model({"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)})
+        return found["sentence_embedding"].numpy()
 
     def again(self, texts: Sequence[str], threads: int | None = None) -> Vectors:
         """The vectors of the texts, encoded even where they are known; on one thread or on as many as by default."""
         with _threads(threads):
             vectors: Vectors = self._model.encode(list(texts), batch_size=BATCH, show_progress_bar=False)
         return vectors
+
+    def _embed(self, texts: Sequence[str]) -> Vectors:
+        texts = [storable(text) for text in texts]
+        keys = [text_key(text) for text in texts]
+        new = list({key: text for key, text in zip(keys, texts, strict=True) if key not in self._vectors}.items())
+        starts = range(0, len(new), AT_ONCE)
+        for start in track(starts, f"the uncompiled model, {AT_ONCE} texts at a time", len(starts)):
+            part = new[start : start + AT_ONCE]
+            self._vectors.update(zip([key for key, _ in part], self.again([text for _, text in part]), strict=True))
+        return np.stack([self._vectors[key] for key in keys])
 
     def save(self) -> None:
         """Keeps the vectors for a later run, where that is wanted."""

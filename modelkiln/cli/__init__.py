@@ -10,11 +10,13 @@ import typer
 
 from modelkiln.cli.artifacts import info, verdict, verify, where
 from modelkiln.cli.comparison import bench
-from modelkiln.cli.composition import compose
+from modelkiln.cli.composition import check_lock, compose, revisions
 from modelkiln.cli.extraction import extract
+from modelkiln.cli.lineage import lineage, sign
 from modelkiln.cli.migration import migrate
 from modelkiln.cli.proof import prove_gate
 from modelkiln.cli.registry import diff, promote, register_trained, rollback, versions
+from modelkiln.cli.sweeps import adopt, leaderboard, sweep
 from modelkiln.errors import ModelkilnError
 from modelkiln.progress import say
 
@@ -25,9 +27,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-COMMANDS = (extract, bench, info, verify, verdict, prove_gate, compose, where)
+COMMANDS = (extract, bench, info, verify, verdict, prove_gate, compose, check_lock, revisions, where, lineage, sign)
 REGISTRY_COMMANDS = (register_trained, versions, diff, promote, rollback, migrate)
-for command in (*COMMANDS, *REGISTRY_COMMANDS):
+SWEEP_COMMANDS = (sweep, leaderboard, adopt)
+for command in (*COMMANDS, *REGISTRY_COMMANDS, *SWEEP_COMMANDS):
     app.command()(command)
 
 

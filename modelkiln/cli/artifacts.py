@@ -47,13 +47,56 @@ def info(artifact: ArtifactRef) -> None:
     _row("digest", manifest.digest)
 
 
-def verify(artifact: ArtifactRef) -> None:
-    """Check every byte of an artifact against its manifest, loading none of it. Exit code 1 if it was altered."""
+def verify(
+    artifact: ArtifactRef,
+    key: Annotated[Path | None, typer.Option(help="A public key: check its owner's signature, too.")] = None,
+    signature: Annotated[
+        Path | None, typer.Option(help="Where that is. [default: beside the artifact, as compiled.sig]")
+    ] = None,
+    provenance: Annotated[
+        Path | None, typer.Option(help="What `modelkiln lineage --json` wrote: check that it is so, too.")
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Judge it too, by what the uncompiled model said: reports/validation/evidence/reference."),
+    ] = None,
+    reports: Annotated[
+        Path, typer.Option(help="Folder for the verdict, with --reference; `upload.reports` takes it from there.")
+    ] = Path("reports/verified"),
+    python: Annotated[
+        str | None, typer.Option(help="Interpreter that has the backend's runtime and pytest, with --reference.")
+    ] = None,
+) -> None:
+    """Check every byte of an artifact against its manifest. Exit code 1 if it was altered.
+
+    With --reference it is run as well, and held to what a validation has recorded of the uncompiled model, by all
+    checks and the same bounds: for a machine with a device, or of another kind, that has only what serves. Exit code 1
+    if it does not pass.
+
+    Example: `modelkiln verify artifacts/compiled --reference reference --reports verified`
+    """
+    from modelkiln import suite
     from modelkiln.artifact import verify as verify_artifact
     from modelkiln.registries import folder_of
 
-    manifest = verify_artifact(folder_of(artifact))
+    folder = folder_of(artifact)
+    manifest = verify_artifact(folder)
     print(f"{artifact}: {len(manifest.files)} files, all as they were compiled; digest {manifest.digest}")
+    if key:
+        from modelkiln import signing
+
+        signing.verify(folder, key, signature or signing.signature_of(folder))
+        print(f"{artifact}: signed by the owner of {key}")
+    if provenance:
+        from modelkiln.lineage.comparison import verify_provenance
+
+        print("\n".join(verify_provenance(artifact, manifest.digest, provenance)))
+    if reference is None:
+        return
+    found = suite.judge_by_recording(folder, reference, reports, python)
+    if not found.passed:
+        raise ModelkilnError(f"the verdict is negative: {found.reason()}; all of it is in {reports}")
+    print(f"passed: all {len(found.applicable())} checks by {reference}; the verdict is in {reports}")
 
 
 def verdict(

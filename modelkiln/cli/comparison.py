@@ -18,7 +18,9 @@ def bench(
         Path | None, typer.Option(help="JSONL with `id` and `text`; by default the golden samples.")
     ] = None,
     limit: Annotated[int, typer.Option(help="Measure so many documents, the last ones, at the most.", min=1)] = 48,
-    peers: Annotated[str, typer.Option(help="What to compare, by name.")] = "keybert,modelkiln",
+    peers: Annotated[
+        str, typer.Option(help="What to compare, by name. `modelkiln`: the artifact alone, which needs nothing else.")
+    ] = "keybert,modelkiln",
     ngrams: Annotated[
         list[str] | None, typer.Option(help="The least and the most words in a keyword; repeat it.")
     ] = None,
@@ -32,8 +34,10 @@ def bench(
 
     The peers run in processes of their own and in turns. modelkiln is measured cold: nothing kept between calls.
 
-    Example: `modelkiln bench artifacts/compiled --documents texts.jsonl --ngrams 1,2 --threads 1,2`
+    - On your texts: `modelkiln bench artifacts/compiled --documents texts.jsonl --ngrams 1,2 --threads 1,2`
+    - Where it serves, with the artifact and its runtime alone: `modelkiln bench compiled --peers modelkiln`
     """
+    from modelkiln.artifact import read_manifest
     from modelkiln.bench.engine import Request, run
     from modelkiln.bench.machine import facts
     from modelkiln.bench.measure import Scenario
@@ -52,9 +56,12 @@ def bench(
         rounds=rounds,
         starts=starts,
     )
-    report = run(request, Places(folder_of(artifact), source))
+    folder = folder_of(artifact)
+    report = run(request, Places(folder, source))
     if output:
         write_text(output, to_json(report.as_json()))
+    if read_manifest(folder).simulated:
+        print("Simulated: run on a CPU, with a simulator of the device; nothing of this holds on one.\n")
     machine = facts()
     print(f"{machine['processor']}, {machine['cores']} cores; {rounds} rounds, the peers in turns; ", end="")
     print(f"every text cut at {report.max_length} tokens\n")

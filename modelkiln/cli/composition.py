@@ -1,14 +1,14 @@
-"""`modelkiln compose`: params.yaml from conf/."""
+"""`modelkiln compose`, `check-lock` and `revisions`: what conf/ gives, and whether dvc.lock and the hub still agree."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum
 from typing import Annotated
 
 import typer
 
 
-class Written(StrEnum):
+class Written(Enum):
     """What `compose` may be limited to."""
 
     params = "params"
@@ -48,3 +48,35 @@ def compose(
         else:
             toolchain.write(pythons)
             print(f"wrote {toolchain.TOOLCHAIN}")
+
+
+def check_lock(
+    stages: Annotated[
+        list[str] | None, typer.Argument(help="With those before them, as `validate`; none: all.")
+    ] = None,
+) -> None:
+    """Check that dvc.lock is of this code and these params; needs no data. Exit code 1 if a stage would run anew.
+
+    Example, before a push: `modelkiln compose --check && modelkiln check-lock validate`
+    """
+    from modelkiln import lock
+
+    lock.check(stages or [])
+    print(f"{lock.LOCK} is of this code and these params")
+
+
+def revisions(
+    write: Annotated[bool, typer.Option("--write", help="Pin them in conf/model/.")] = False,
+) -> None:
+    """Look for newer revisions of the models that conf/ takes from the hub.
+
+    Only a revision in which a pinned file is another one counts.
+    Example: `modelkiln revisions --write && modelkiln compose`, then `dvc exp run -S model=NAME validate`.
+    """
+    from modelkiln import revisions as looking
+
+    for found in looking.look():
+        print(found)
+        if write and found.changed:
+            looking.pin(found)
+            print(f"wrote {found.option}")

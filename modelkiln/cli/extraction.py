@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import warnings
-from enum import StrEnum
+from enum import Enum
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -19,14 +19,14 @@ from modelkiln.keywords.streaming import AT_ONCE
 from modelkiln.progress import say
 
 
-class Diversify(StrEnum):
+class Diversify(Enum):
     """How to keep keywords from being all alike."""
 
     mmr = "mmr"
     maxsum = "maxsum"
 
 
-class OnError(StrEnum):
+class OnError(Enum):
     """What to do about a document that can't be read."""
 
     stop = "stop"

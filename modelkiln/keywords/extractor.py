@@ -25,7 +25,7 @@ from modelkiln.keywords.options import (
 )
 
 if TYPE_CHECKING:
-    from typing import Unpack  # of Python 3.11; the checks run on 3.10 too
+    from typing_extensions import Unpack  # typing has it from Python 3.11 on
 
 __all__ = ["KeywordExtractor", "KeywordOptions", "Keywords"]
 

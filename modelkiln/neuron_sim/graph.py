@@ -1,7 +1,8 @@
 """What a simulated graph is: a trace in which an operator of our own holds every input to its shape and type.
 
-Like a real one it is saved and loaded by torch.jit, can't be loaded before this module was imported, and can't run
-without a device, which here is the environment variable NEURON_SIM_DEVICE. Written against torch 1.13 and 2.13.
+Like a real one it is saved and loaded by torch.jit, can't be loaded before this module was imported, and can't be
+loaded or run without a device, which here is the environment variable NEURON_SIM_DEVICE. Written against torch 1.13
+and 2.13.
 """
 
 from __future__ import annotations
@@ -16,14 +17,22 @@ from modelkiln.env import simulated_neuron_device
 NAMESPACE = "neuron_sim"
 _library: Any = torch.library.Library(NAMESPACE, "DEF")  # type: ignore[no-untyped-call] # must live as long as the operator
 _library.define("guard(Tensor x, int[] shape, str dtype) -> Tensor")
+_library.define("load(Tensor waits) -> Tensor")
 _tracing = threading.local()
+LAZY, ASYNCHRONOUS = 0, 1  # of Loading.waits
 
 
-def _guard(x: torch.Tensor, shape: list[int], dtype: str) -> torch.Tensor:
-    if not getattr(_tracing, "now", False) and simulated_neuron_device() is None:
+def require_device() -> None:
+    """Raises what the vendor's runtime does where there is no device."""
+    if simulated_neuron_device() is None:
         raise RuntimeError(
             "The PyTorch Neuron Runtime could not be initialized: no simulated device (NEURON_SIM_DEVICE)"
         )
+
+
+def _guard(x: torch.Tensor, shape: list[int], dtype: str) -> torch.Tensor:
+    if not getattr(_tracing, "now", False):
+        require_device()
     if list(x.shape) != list(shape):
         raise ValueError(f"Incorrect tensor shape: compiled for {list(shape)}, found {list(x.shape)}")
     if str(x.dtype) != dtype:
@@ -31,13 +40,43 @@ def _guard(x: torch.Tensor, shape: list[int], dtype: str) -> torch.Tensor:
     return x.clone()
 
 
+def _load(waits: torch.Tensor) -> torch.Tensor:
+    if not bool(waits.any()):
+        require_device()
+    return waits.clone()
+
+
 _library.impl("guard", _guard, "CPU")
+_library.impl("load", _load, "CPU")
+
+
+class Loading(torch.nn.Module):
+    """How a graph is loaded, which is saved with it: by torch.jit.load, or lazily, or without waiting for it.
+
+    Where a device is missing, that is found when it is loaded, or else when it is called. Inf1's graphs are neither
+    lazy nor asynchronous: https://github.com/aws-neuron/aws-neuron-sdk/issues/718
+    https://awsdocs-neuron.readthedocs-hosted.com/en/latest/frameworks/torch/torch-neuronx/api-reference-guide/inference/api-torch-neuronx-async-lazy-load.html
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = torch.zeros(2, dtype=torch.bool)  # LAZY, ASYNCHRONOUS
+
+    @torch.jit.export
+    def __getstate__(self) -> torch.Tensor:
+        return self.waits
+
+    @torch.jit.export
+    def __setstate__(self, waits: torch.Tensor) -> None:
+        self.waits = torch.ops.neuron_sim.load(waits)
+        self.training = False
 
 
 class _Guarded(torch.nn.Module):
     def __init__(self, func: Any, examples: tuple[torch.Tensor, ...]) -> None:
         super().__init__()
         self.func = func
+        self.loading = Loading()
         self.expected = [(list(each.shape), str(each.dtype)) for each in examples]
 
     def forward(self, *inputs: torch.Tensor) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from modelkiln.env import neuron_cores
+from modelkiln.neuron_sim import graph
 
 
 class DataParallel:
@@ -17,7 +18,9 @@ class DataParallel:
     """
 
     def __init__(self, model: Any, device_ids: Sequence[int] | None = None, dim: int = 0) -> None:
-        """By default on all cores of the process."""
+        """By default on all cores of the process. It loads the model onto them, a lazy one too."""
+        if not any(module.waits[graph.ASYNCHRONOUS] for module in model.modules() if hasattr(module, "waits")):
+            graph.require_device()
         self._model = model
         self._cores = len(device_ids) if device_ids is not None else (neuron_cores() or 1)
         self._dim = dim

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from modelkiln.env import simulated_neuron_device
 from modelkiln.neuron_sim import graph
 from modelkiln.neuron_sim.parallel import DataParallel
@@ -59,12 +61,21 @@ def dynamic_batch(traced: Any) -> Any:
     return graph.dynamic_batch(traced, batch)
 
 
-def async_load(traced: Any) -> None:
-    """Loading without waiting: says something of the device only."""
+def async_load(trace: Any, enable_async_load: bool = True) -> None:
+    """Whether loading the traced model onto the device is not waited for; a call of the model waits then."""
+    _loading(trace).waits[graph.ASYNCHRONOUS] = enable_async_load
 
 
-def lazy_load(traced: Any, enable: bool = True) -> None:
-    """Loading at the first call: says something of the device only."""
+def lazy_load(trace: Any, enable_lazy_load: bool = True) -> None:
+    """Whether DataParallel, or the first call, loads the traced model onto the device, and torch.jit.load does not."""
+    _loading(trace).waits[graph.LAZY] = enable_lazy_load
+
+
+def _loading(trace: Any) -> Any:
+    """Both "should be called immediately after" tracing: what came of the traced model is refused."""
+    if not isinstance(trace, torch.jit.ScriptModule) or not hasattr(trace, "loading"):
+        raise TypeError(f"expected what torch_neuronx.trace returned, found {type(trace).__name__}")
+    return trace.loading
 
 
 def _flags(compiler_args: str | list[str] | None) -> dict[str, str]:

@@ -11,19 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiling import compile_here
+import torch
+from compiling import compile_simulated
 
 import modelkiln
-from modelkiln import ModelkilnError, backends, compiler, inferentia, params, plugins, registration, validation
+from modelkiln import ModelkilnError, backends, inferentia, params, plugins, registration
 from modelkiln.artifact import read_manifest
 from modelkiln.backends import neuron, neuronx
-from modelkiln.bounds import STRICT
 from modelkiln.encoder import load_encoders
-from modelkiln.params import Upload, Validate
+from modelkiln.params import Upload
 from modelkiln.reference import load_uncompiled
-from modelkiln.verdict import Check, Verdict, read_verdict
+from modelkiln.verdict import Check, Verdict
 
-BACKENDS = {"neuron": "bf16", "neuronx": "bf16"}
+BACKENDS = ("neuron", "neuronx")
 TEXTS = [
     "tram",
     "The weir was closed.",
@@ -31,18 +31,6 @@ TEXTS = [
     "The old bridge at the harbour opens for ships at noon.",
 ]
 EACH = pytest.mark.parametrize("backend", BACKENDS)
-
-
-def compile_simulated(backend: str, source: Path, dest: Path, **options: Any) -> Path:
-    given = {"simulated": True, "lengths": [8, 16], "batch": 2, **options}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiler, "options", lambda kind, name, _values, where: params.options(kind, name, given, where))
-        return compile_here(backend, source, dest, 48, precision=BACKENDS[backend])
-
-
-@pytest.fixture(scope="session")
-def simulated(tiny_source: Path, made_once: Any) -> Callable[[str], Path]:
-    return lambda backend: made_once(f"tiny-{backend}", lambda dest: compile_simulated(backend, tiny_source, dest))
 
 
 @pytest.fixture
@@ -93,6 +81,40 @@ def test_fixed_batch_gives_the_same_keywords(
     fixed = compile_simulated(backend, tiny_source, tmp_path / "fixed", **options)
     answers = [modelkiln.load(folder, cache_mb=0).extract_keywords(TEXTS) for folder in (fixed, simulated(backend))]
     assert answers[0] == answers[1]
+
+
+class Sums(torch.nn.Module):
+    """The least that a backend compiles."""
+
+    max_length = 4
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor]:
+        return ((ids * mask).float().sum(1, keepdim=True),)
+
+
+@pytest.mark.parametrize(
+    ("options", "waits"),
+    [
+        ({}, [False, False]),
+        ({"lazy_load": True}, [True, False]),
+        ({"async_load": True}, [False, True]),
+        ({"lazy_load": True, "async_load": True, "dynamic_batch": False}, [True, True]),
+    ],
+)
+@pytest.mark.parametrize("cores", ["0", "0-1"])
+@pytest.mark.usefixtures("device")
+def test_neuronx_settles_how_each_graph_is_loaded(
+    options: dict[str, bool], waits: list[bool], cores: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEURON_RT_VISIBLE_CORES", cores)
+    given = neuronx.Options(simulated=True, lengths=[3], **options)
+    ids, mask = torch.tensor([[5, 6, 0, 0], [7, 8, 9, 1]]), torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]])
+    neuronx.compile_graph(Sums(), (ids, mask), tmp_path / "encoder.json", given, "fp32")
+    run = neuronx.load_graph(tmp_path / "encoder.json", given, "fp32")
+    assert run(ids.numpy(), mask.numpy()).tolist() == [[11], [25]]
+    for length in (3, 4):
+        graph = torch.jit.load(str(tmp_path / f"encoder-{length}.pt"))
+        assert (graph.traced if given.dynamic_batch else graph).loading.waits.tolist() == waits
 
 
 @EACH
@@ -198,18 +220,6 @@ def test_cores_that_mean_nothing_are_one_line(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("NEURON_RT_VISIBLE_CORES", "all")
     with pytest.raises(ModelkilnError, match="expected cores such as 0-3"):
         inferentia.count_cores(simulated=True)
-
-
-def test_validation_without_a_device_is_no_positive_verdict(
-    simulated: Callable[[str], Path], tiny_source: Path, golden: Path, tmp_path: Path
-) -> None:
-    judging = Validate(STRICT, str(golden), str(golden), profile_rounds=1)
-    verdict = validation.validate(simulated("neuron"), tiny_source, tmp_path / "reports", judging)
-    assert not verdict.passed
-    assert verdict.reason().startswith("not validated on a device: no simulated device")
-    assert read_verdict(tmp_path / "reports" / "verdict.json") == verdict
-    page = (tmp_path / "reports" / "report.html").read_text()
-    assert page.index("Simulated: compiled and run on a CPU") < page.index("Validation of a compiled model")
 
 
 def test_simulated_artifact_is_registered_in_a_test_registry_only(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from tiny import build_tiny_model
 
 from modelkiln.bench.peers import BASE, NAMES
+from modelkiln.checks import fresh
 from modelkiln.golden import read_samples
 
 
@@ -52,7 +55,7 @@ def test_table_and_json_say_what_was_measured(
         assert (figure["documents"], figure["rounds"]) == (2 if warm else 4 if in_a_call == 1 else 3, 2)
         assert figure["before"] == (2 if warm else -1)
         assert figure["agreement"] == (None if peer == NAMES[BASE] else 1.0)
-        assert (figure["p50_ms"] is None) == (in_a_call == 3)
+        assert (figure["p50_ms"] is None) == (figure["p99_ms"] is None) == (in_a_call == 3)
         shown = f"{peer} (after 2 documents)" if warm else peer
         rate = f"{figure['documents_per_s']:.2f}"
         line = f"| ({ngrams[0]},{ngrams[1]}) | {in_a_call} | 1 | {shown} | {figure['documents']} | {rate} |"
@@ -81,10 +84,10 @@ def test_another_model_s_keywords_are_not_called_the_same(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--peers", "modelkiln"], "compared with 'keybert', so it has to be among them"),
         (["--peers", "keybert,spacy"], "no such peer: spacy; there are: keybert, modelkiln"),
         (["--peers", "keybert,onnx"], "onnx: needs an environment of its own"),
         (["--source", "nowhere"], "nowhere: no uncompiled model"),
+        (["--source", "nowhere", "--peers", "modelkiln,pipeline"], "measure the artifact alone with --peers modelkiln"),
         (["--ngrams", "2"], "--ngrams: expected two numbers, as 1,2; found '2'"),
         (["--threads", "0"], "--threads: expected whole numbers of at least 1"),
     ],
@@ -97,3 +100,56 @@ def test_what_can_t_be_measured_is_refused(
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert message in line
+
+
+# An import hook for every process: what serves has the artifact and its runtime, and none of these.
+BARE = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "runtime"),
+    [
+        ("onnxruntime", {"onnxruntime"}),
+        ("neuronx", {"torch"}),
+        pytest.param("neuron", {"torch"}, marks=pytest.mark.heavy),
+    ],
+)
+def test_artifact_is_measured_alone_where_there_is_nothing_but_its_runtime(
+    backend: str,
+    runtime: set[str],
+    simulated: Callable[[str], Path],
+    table_artifact: Path,
+    documents: Path,
+    modelkiln_command: Any,
+    tmp_path: Path,
+) -> None:
+    artifact = simulated(backend) if backend.startswith("neuron") else table_artifact
+    absent = {*fresh.HEAVY, "psutil", "jinja2", "safetensors", "hydra", "filelock"} - runtime
+    (tmp_path / "sitecustomize.py").write_text(BARE.format(absent=sorted(absent)))
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    done = modelkiln_command(
+        *("bench", artifact, "--peers", "modelkiln", "--documents", documents, "--output", "figures.json"),
+        *("--rounds", "1", "--starts", "1"),
+        env={**os.environ, "PYTHONPATH": path, "NEURON_SIM_DEVICE": "inf2"},
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "figures.json").read_text())
+    alone, together = report["figures"]
+    assert (alone["in_a_call"], together["in_a_call"]) == (1, 4)  # twelve are asked for, and there are four
+    assert 0 < alone["p50_ms"] <= alone["p95_ms"] <= alone["p99_ms"]
+    assert min(alone["documents_per_s"], together["documents_per_s"], alone["peak_mb"]) > 0
+    assert alone["ratio"] is alone["agreement"] is None
+    (start,) = report["starts"]
+    assert all(0 < load < first for load, first in zip(start["load_s"], start["first_s"], strict=True))
+    assert set(start["versions"]) == {"modelkiln", "numpy", "python", "tokenizers", *runtime}
+    speed, starts = [line for line in done.stdout.splitlines() if line.startswith(("| n-grams", "| peer"))]
+    assert speed.endswith("| documents/s | p50 ms | p95 ms | p99 ms | peak MB |")
+    assert starts == "| peer | threads | first keyword s | peak MB by then | files MB | versions |"
+    assert done.stdout.startswith("Simulated: ") is backend.startswith("neuron")

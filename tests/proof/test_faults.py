@@ -25,9 +25,9 @@ from modelkiln.proof.fault import DoesNotApplyError, Fault, Good
 WORDS = " ".join(sample.text for sample in read_samples()[:3]).split()
 TEXTS = [" ".join(WORDS[:count]) for count in range(1, 49)] + ["Café Müller", "中文沒有空格", "The Council APPROVED"]
 SEALED = [fault for fault in (*weights.FAULTS, *graph.FAULTS, *texts.FAULTS) if fault.name != "nan-in-a-batch"]
-SLOW = ("aotinductor", "openvino")  # generic stands for the padded layout
+QUICK = ("generic", "onnxruntime")  # one for each layout
 BACKENDS = [
-    pytest.param(backend, precision, id=backend, marks=pytest.mark.heavy if backend in SLOW else ())
+    pytest.param(backend, precision, id=backend, marks=() if backend in QUICK else pytest.mark.heavy)
     for backend, precision in EXACT
 ]
 

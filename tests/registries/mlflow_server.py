@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +19,8 @@ from pathlib import Path
 
 from in_thread import answering
 
+JSON = {"Content-Type": "application/json"}
+KEPT = {"content-type", "etag", "last-modified"}  # of an answer's headers: what the clients look at
 FILES = "/api/2.0/mlflow-artifacts/artifacts"
 # What a registration asks for, by method and path.
 KINDS = {
@@ -174,9 +176,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault:
             self._answer(fault.status, fault.body)
         else:
-            self._answer(status, answer, kind=headers.get("Content-Type", "application/json"))
+            kept = {name: value for name, value in headers.items() if name.lower() in KEPT}
+            # Of what a HEAD asks about, the length.
+            length = int(headers.get("Content-Length") or 0) if self.command == "HEAD" else None
+            self._answer(status, answer, length, kept)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 (http.server finds them by name)
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 (http.server finds them by name)
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
@@ -208,17 +213,18 @@ class _Handler(BaseHTTPRequestHandler):
             upstream.sendall(start.encode() + body[: len(body) // 2])
             time.sleep(0.2)
 
-    def _answer(self, status: int, body: bytes, length: int | None = None, kind: str = "application/json") -> None:
+    def _answer(self, status: int, body: bytes, length: int | None = None, headers: Mapping[str, str] = JSON) -> None:
         if not status:
             self.close_connection = True
             return
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-        if length is not None and length != len(body):
+        if self.command != "HEAD" and length is not None and length != len(body):
             self.close_connection = True
 
     def log_message(self, *_: object) -> None:

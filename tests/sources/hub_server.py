@@ -1,4 +1,4 @@
-"""A hub on this machine: what huggingface_hub asks of the real one, for one repository at one commit, and faults."""
+"""A hub on this machine: what huggingface_hub asks of the real one, for one repository, and faults."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from modelkiln.files import relative_files
 
 REPO = "kiln/tiny"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+NEWER = "89abcdef0123456789abcdef0123456789abcdef"
 AGENTS = (
     "/api/agent-harnesses"  # huggingface_hub asks for it before all else, to name the caller; no part of a download
 )
@@ -46,8 +47,13 @@ class Hub:
     folder: Path
     listing: list[str]  # the paths that it says the repository has
     fault: Fault = lambda _: False
+    newer: Path | None = None  # what it serves at NEWER, where its branch is then
     blobs: str | None = None  # where it redirects for *.safetensors, as the real one does to its CDN
     seen: list[Request] = field(default_factory=list)
+
+    def at(self, commit: str) -> Path | None:
+        """The files of a commit, or None where there is no such."""
+        return {COMMIT: self.folder, NEWER: self.newer}.get(commit)
 
     @property
     def requests(self) -> list[Request]:
@@ -157,11 +163,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_file(self, change: Callable[[bytes], bytes] = bytes, broken_at: float = 1.0) -> bool:
         """Answers with a file of the repository, if that is what was asked for: `change`d, and only so much of it."""
-        name = self._file()
-        if name is None or not (self.server.hub.folder / name).is_file():
+        found = self._file()
+        if found is None or not found.is_file():
             return False
-        data = (self.server.hub.folder / name).read_bytes()
-        headers = {"X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        data = found.read_bytes()
+        headers = {"X-Repo-Commit": self._commit(), "Accept-Ranges": "bytes"}
         headers["ETag"] = f'"{hashlib.sha256(data).hexdigest()}"'
         status, data, size = 200, change(data), len(data)
         if asked := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
@@ -186,36 +192,53 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(404, self._reason())
 
     def _redirect(self) -> bool:
-        hub, name = self.server.hub, self._file()
-        if hub.blobs is None or self._path().startswith("/cdn/") or name is None or not name.endswith(".safetensors"):
+        hub, found = self.server.hub, self._file()
+        if hub.blobs is None or self._path().startswith("/cdn/") or found is None or found.suffix != ".safetensors":
             return False
-        data = (hub.folder / name).read_bytes()
-        headers = {"X-Repo-Commit": COMMIT, "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"'}
+        data = found.read_bytes()
+        headers = {"X-Repo-Commit": self._commit(), "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"'}
         headers |= {"X-Linked-Size": str(len(data)), "Content-Length": "0"}
         self.send(302, {**headers, "Location": f"{hub.blobs}{self.path}"}, b"")
         return True
 
     def _list(self) -> bool:
         hub = self.server.hub
+        branch = NEWER if hub.newer else COMMIT
         if self._path() == f"/api/models/{REPO}/tree/{COMMIT}":
             sizes = {name: self._size(name) for name in hub.listing}
             body: object = [{"type": "file", "path": path, "size": size, "oid": "0"} for path, size in sizes.items()]
-        elif self._path() == f"/api/models/{REPO}/revision/{COMMIT}":
-            body = {"id": REPO, "sha": COMMIT, "siblings": [{"rfilename": name} for name in hub.listing]}
+        elif self._path() in (f"/api/models/{REPO}", f"/api/models/{REPO}/revision/{self._commit()}"):
+            commit = self._commit() or branch
+            names = hub.listing if commit == COMMIT else relative_files(hub.newer or hub.folder)
+            siblings = [{"rfilename": name, **self._blob(commit, name)} for name in names]
+            body = {"id": REPO, "sha": commit, "siblings": siblings}
         else:
             return False
         data = json.dumps(body).encode()
         self.send(200, {"Content-Type": "application/json", "Content-Length": str(len(data))}, data)
         return True
 
+    def _blob(self, commit: str, name: str) -> dict[str, str]:
+        """What the real one adds to a file of a list where `blobs` are asked for: git's digest of it."""
+        folder = self.server.hub.at(commit)
+        if "blobs=" not in urlsplit(self.path).query or folder is None or not (folder / name).is_file():
+            return {}
+        data = (folder / name).read_bytes()
+        return {"blobId": hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()}
+
     def _reason(self) -> str:
         if f"/{REPO}/" not in self._path():
             return "RepoNotFound"
-        return "EntryNotFound" if COMMIT in self._path() else "RevisionNotFound"
+        return "EntryNotFound" if self._commit() else "RevisionNotFound"
 
-    def _file(self) -> str | None:
-        found = re.fullmatch(f"(?:/cdn)?/{quote(REPO)}/resolve/{COMMIT}/(.+)", self._path())
-        return found[1] if found else None
+    def _commit(self) -> str:
+        """The commit that is asked for, or nothing where it is none of ours."""
+        return next((commit for commit in (COMMIT, NEWER) if commit in self._path() and self.server.hub.at(commit)), "")
+
+    def _file(self) -> Path | None:
+        found = re.fullmatch(f"(?:/cdn)?/{quote(REPO)}/resolve/(?:{COMMIT}|{NEWER})/(.+)", self._path())
+        folder = self.server.hub.at(self._commit())
+        return folder / found[1] if found and folder else None
 
     def _path(self) -> str:
         return unquote(urlsplit(self.path).path)
