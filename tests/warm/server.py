@@ -16,7 +16,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 LIBRARIES = ["torch", "transformers", "sentence_transformers", "keybert"]
-LIBRARIES += ["mlflow", "mlflow.store.tracking.sqlalchemy_store", "dvc.repo"]
+LIBRARIES += ["mlflow", "mlflow.store.tracking.sqlalchemy_store", "dvc.repo", "pytest", "hypothesis", "hydra"]
 FORK = multiprocessing.get_context("fork")
 PATIENCE = 2.0  # seconds until it looks whether pytest is there
 
