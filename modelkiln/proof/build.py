@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelkiln import backends
-from modelkiln.artifact import TOKENIZER, seal
+from modelkiln.artifact import SBOM, TOKENIZER, seal
 from modelkiln.encoder_module import Recipe, load_module, read_recipe
 from modelkiln.packed_module import pack_module
 from modelkiln.proof.fault import DoesNotApplyError, Good, without_table
@@ -60,6 +60,8 @@ def build(good: Good, folder: Path, change: Change) -> None:
     module = change.module(module)
     shutil.copy(good.folder / TOKENIZER, folder / TOKENIZER)
     shutil.copytree(good.folder / "task", folder / "task")
+    if (good.folder / SBOM).exists():
+        shutil.copy(good.folder / SBOM, folder / SBOM)
     backend = backends.load(manifest.backend)
     options, precision = backend.Options(**manifest.options), change.precision or manifest.precision
     graph = folder / spec.graph
