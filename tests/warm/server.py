@@ -63,7 +63,7 @@ def _run(client: socket.socket, files: list[int], asked: dict[str, Any]) -> None
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
-    sys.stdin = open(0, closefd=False)  # multiprocessing has put another in its place
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 (multiprocessing has put another in its place)
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environment"])
