@@ -36,7 +36,7 @@ def check(targets: Sequence[str] = ()) -> None:
         raise ModelkilnError(f"can't compare {LOCK} with dvc.yaml: {one_line(said)}") from error
     raise_all(
         f"{LOCK} is not of what is here (run `{' '.join(['dvc repro', *targets])}` and commit {LOCK})",
-        [*stale(status), *torn(lock["stages"], targets)],
+        [*sorted(stale(status)), *torn(lock["stages"], targets)],
     )
 
 

@@ -15,7 +15,7 @@ import yaml
 from compiling import compile_here, options_of
 from imports import ROOT
 
-from modelkiln import ModelkilnError, suite, validation
+from modelkiln import ModelkilnError, compose, suite, validation
 from modelkiln.artifact import read_manifest, seal
 from modelkiln.bounds import STRICT
 from modelkiln.files import write_text
@@ -24,6 +24,19 @@ from modelkiln.params import Validate
 from modelkiln.verdict import EVIDENCE_FILES, Verdict, read_verdict
 from stages import COMPILED, RECEIPT, REPORTS
 from stages.upload import upload
+
+# What asks for the artifact that the fixture `simulated` makes.
+AS_SIMULATED = [
+    "backend=neuron",
+    "compile.precision=bf16",
+    "compile.options.simulated=true",
+    "compile.options.lengths=[8,16]",
+    "compile.options.batch=2",
+    "compile.encoders.document.max_length=48",
+    "compile.encoders.word.max_length=48",
+    "compile.max_batch=8",
+    "compile.vocabulary=null",
+]
 
 
 @pytest.fixture
@@ -58,7 +71,7 @@ def test_validation_without_a_device_is_completed_on_one_and_registered(
     page = (reports / "report.html").read_text()
     assert page.index("Simulated: compiled and run on a CPU") < page.index("Validation of a compiled model")
 
-    params_of = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params_of = yaml.safe_load(compose.to_yaml(compose.compose(ROOT / "conf", AS_SIMULATED)))
     place = {"tracking_uri": f"sqlite:///{mlflow_database}", "artifact_root": str(tmp_path / "files")}
     params_of["upload"] |= {"name": "neuron-device", "options": place, "test_registry": True}
     write_text(tmp_path / "params.yaml", yaml.safe_dump(params_of))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +26,19 @@ MODES = [{"top_n": 5}, {"keyphrase_ngram_range": [1, 2], "top_n": 4}]
 Judged = Callable[..., tuple[list[str], dict[str, Any]]]
 
 
+class Itself:
+    """The compiled model in the uncompiled one's place."""
+
+    def __init__(self, predictor: Any) -> None:
+        self._predictor = predictor
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        return self._predictor.encoders["document"].encode(texts)
+
+    def answers(self, task: tasks.Task, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
+        return task.predict(self._predictor, texts, params)
+
+
 @pytest.fixture
 def judged(tiny_artifact: Path, tmp_path: Path) -> Judged:
     """Judges against registered predictions that `change` has altered: what is out of bounds, and the figures."""
@@ -41,7 +54,7 @@ def judged(tiny_artifact: Path, tmp_path: Path) -> Judged:
             write_text(tmp_path / name, to_json(data))
         node: Any = SimpleNamespace(node=SimpleNamespace(user_properties=[]))
         judge = Judge(node)
-        judge_predictions(judge, Answers(tasks.load("keywords"), predictor, predictor), tmp_path, STRICT)
+        judge_predictions(judge, Answers(tasks.load("keywords"), Itself(predictor), predictor), tmp_path, STRICT)
         return judge.broken, {name: figure.value for name, figure in node.node.user_properties}
 
     return run
@@ -95,7 +108,7 @@ def test_predictions_that_are_none_are_one_line(change: Any, said: str, judged: 
 
 def test_model_without_registered_predictions_is_not_judged_by_any(tmp_path: Path) -> None:
     judge: Any = Judge(SimpleNamespace(node=SimpleNamespace(user_properties=[])))  # type: ignore[arg-type]
-    answers = Answers(tasks.load("keywords"), None, None)
+    answers = Answers(tasks.load("keywords"), Itself(None), None)
     with pytest.raises(pytest.skip.Exception, match="came without registered predictions"):
         judge_predictions(judge, answers, tmp_path, STRICT)
 

@@ -91,6 +91,8 @@ def _default_repository(cluster: on_ray.Cluster) -> str:
 def _work(repository: str, commit: str, retries: int, minutes: float | None) -> on_ray.Work:
     folder = Path(repository)
     cache = shell.dvc("cache", "dir", folder=folder).strip() if (folder / ".dvc").is_dir() else ""
+    if cache:  # a project that has run nothing has none, and a machine without it would keep what its cells write
+        Path(cache).mkdir(parents=True, exist_ok=True)
     settings = dict(line.split("=", 1) for line in shell.dvc("config", "--project", "--list").splitlines())
     remote = settings.get("core.remote", "")
     if not cache and not remote:
