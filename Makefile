@@ -11,10 +11,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 test test-all bench: export HF_HUB_OFFLINE := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-# Two test files at a time, in the order of tests/conftest.py, one thread each: what they load does not scale with threads.
-PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Three test files at a time, since many wait for processes; in the order of tests/conftest.py, one thread each.
+PYTEST := OMP_NUM_THREADS=1 pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup repro sweep test test-all test-interpreters remote lint bench dist docker lock clean
+.PHONY: help setup repro sweep test test-all test-interpreters remote lint bench dist docker lock clean-cache clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -90,6 +90,9 @@ lock: setup ## resolve requirements/lock.in anew, and what the images install of
 	  $(RESOLVE) --no-annotate --constraint requirements/lock.txt --upgrade requirements/$$image.in -o requirements/$$image.txt \
 	    || exit 1; \
 	done
+
+clean-cache: setup ## remove from DVC's cache what no branch, tag, experiment, stash or workspace needs
+	@modelkiln clean-cache
 
 clean: ## remove .venv and every result (not the registry)
 	rm -rf $(VENV) artifacts reports dist .mypy_cache .ruff_cache .pytest_cache

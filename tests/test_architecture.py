@@ -31,6 +31,7 @@ LAYERS = [
     {"difference", "promotion", "pyfunc", "revisions", "suite"},
     {"adapters", "batch", "bench", "compiler", "latency", "registration", "report", "trained", "validation"},
     {"lineage", "migration", "proof", "sweep"},
+    {"dvc_cache"},
     {"checks", "cli"},
     {"stages"},
 ]

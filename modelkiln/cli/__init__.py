@@ -9,6 +9,7 @@ from io import TextIOWrapper
 import typer
 
 from modelkiln.cli.artifacts import info, verdict, verify, where
+from modelkiln.cli.cache import clean_cache
 from modelkiln.cli.comparison import bench
 from modelkiln.cli.composition import check_lock, compose, revisions
 from modelkiln.cli.extraction import extract
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 COMMANDS = (extract, bench, info, verify, verdict, prove_gate, compose, check_lock, revisions, where, lineage, sign)
 REGISTRY_COMMANDS = (register_trained, versions, diff, promote, rollback, migrate)
-SWEEP_COMMANDS = (sweep, leaderboard, adopt)
+SWEEP_COMMANDS = (sweep, leaderboard, adopt, clean_cache)
 for command in (*COMMANDS, *REGISTRY_COMMANDS, *SWEEP_COMMANDS):
     app.command()(command)
 
