@@ -11,8 +11,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 test test-all bench: export HF_HUB_OFFLINE := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-# Three test files at a time, since many wait for processes; in the order of tests/conftest.py, one thread each.
-PYTEST := OMP_NUM_THREADS=1 pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Two test files at a time, in the order of tests/conftest.py, one thread each: what they load does not scale with threads.
+PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup repro sweep test test-all test-interpreters remote lint bench dist docker lock clean-cache clean
 .DEFAULT_GOAL := help

@@ -56,6 +56,7 @@ def write_page(path: Path, data: dict[str, Any]) -> None:
         "table": _table,
         "stream": _stream,
         "registries": _registries,
+        "transfers": _transfers,
         "sweeps": _sweeps,
     }
     for name, section in sections.items():
@@ -206,6 +207,24 @@ def _registries(part: dict[str, Any]) -> str:
         "client and asking a first question, which every process pays once. MB is the peak of the process. The servers "
         "run on the same machine; Neptune's is the one that the tests have, whose speed says nothing of Neptune's own, "
         f"but of the client and of us.\n\n{markdown(head, lines)}\n"
+    )
+
+
+def _transfers(part: dict[str, Any]) -> str:
+    lines = [
+        [
+            row["remote"],
+            f"`dvc {row['step'].replace(' again', '`, the same again')}{'' if 'again' in row['step'] else '`'}",
+            *(f"{row[name]:.2f}" for name in ("seconds", "copy_seconds", "times_copy")),
+        ]
+        for row in part["rows"]
+    ]
+    head = ["remote", "", "seconds", "plain copy, seconds", "times the copy"]
+    return (
+        f"## Push and pull\n\n{_where(part)}. What `dvc.lock` names of the default project, {part['files']} objects "
+        f"and {part['mb']:.0f} MB, {part['rounds']} rounds, medians; all in the page cache. Beside a folder stands a "
+        "copy of its files; beside S3, whose server is moto's on the same machine, boto3 in a process of its own, one "
+        f"file after the other. DVC's start counts.\n\n{markdown(head, lines)}\n"
     )
 
 

@@ -37,8 +37,8 @@ def measure_registries(artifact: Path, rounds: int) -> dict[str, Any]:
         folder = Path(scratch)
         places = {
             "mlflow, embedded": ("mlflow", {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}),
-            "mlflow, server": ("mlflow", servers.enter_context(_server("mlflow", folder / "mlflow"))),
-            "neptune": ("neptune", servers.enter_context(_server("neptune", folder / "neptune"))),
+            "mlflow, server": ("mlflow", servers.enter_context(server("mlflow", folder / "mlflow"))),
+            "neptune": ("neptune", servers.enter_context(server("neptune", folder / "neptune"))),
         }
         found: dict[tuple[str, str], list[dict[str, float]]] = {}
         for turn in track(range(rounds), "rounds of uploads and downloads", rounds):
@@ -82,7 +82,7 @@ def _transfer(
 
 
 @contextmanager
-def _server(name: str, folder: Path) -> Iterator[dict[str, str]]:
+def server(name: str, folder: Path) -> Iterator[dict[str, str]]:
     """The environment of the clients of a server that runs until the block ends."""
     folder.mkdir()
     with subprocess.Popen(

@@ -26,6 +26,7 @@ from benchmarks.registries import measure_registries
 from benchmarks.stream import measure_stream
 from benchmarks.sweeps import measure_sweeps
 from benchmarks.table_cost import measure_table_cost
+from benchmarks.transfers import measure_transfers
 from modelkiln.bench import machine
 from modelkiln.bench.engine import Request, run
 from modelkiln.bench.measure import Scenario
@@ -37,7 +38,7 @@ from modelkiln.golden import read_samples
 from modelkiln.progress import say
 
 DOCS = Path(__file__).parents[1] / "docs"
-PARTS = ("peers", "ceiling", "peak", "backends", "table", "stream", "registries", "sweeps")
+PARTS = ("peers", "ceiling", "peak", "backends", "table", "stream", "registries", "transfers", "sweeps")
 ONE_THREAD = "keybert,modelkiln,no-table,warm,onnx,openvino,pipeline,replaced"
 TWO_THREADS = "keybert,modelkiln,onnx,openvino"
 SCENARIOS = (
@@ -75,6 +76,8 @@ def main() -> int:
 def _measure(part: str, options: argparse.Namespace) -> Any:
     if part == "registries":
         return measure_registries(options.artifact, options.rounds)
+    if part == "transfers":
+        return measure_transfers(options.rounds)
     if part == "sweeps":
         return measure_sweeps(options.rounds, options.sweep_cells, options.experiments)
     texts = [sample.text for sample in read_samples(options.documents)]

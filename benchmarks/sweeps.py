@@ -10,14 +10,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.transfers import timed
 from modelkiln.errors import ModelkilnError
 from modelkiln.progress import step, track
 from modelkiln.sweep import attempt, attempts, shell
@@ -89,7 +88,7 @@ def _noop(project: Path, empty: Path, rounds: int) -> dict[str, Any]:
     theirs: list[float] = []
     for turn in track(range(rounds), "rounds of `dvc repro`", rounds):
         for found, folder in [(theirs, empty), (ours, project)][:: -1 if turn % 2 else 1]:
-            found.append(_seconds(lambda folder=folder: shell.dvc("repro", folder=folder)))  # type: ignore[misc]
+            found.append(timed(lambda folder=folder: shell.dvc("repro", folder=folder)))  # type: ignore[misc]
     ratio = median(one / other for one, other in zip(ours, theirs, strict=True))
     return {"rounds": rounds, "ours": median(ours), "empty": median(theirs), "ratio": ratio}
 
@@ -100,7 +99,7 @@ def _sweep(engine: str, cells: list[Cell], project: Path) -> dict[str, Any]:
     for group in ("model", "variant", "backend"):
         command += [f"--{group}", ",".join(dict.fromkeys(getattr(cell, group) for cell in cells))]
     with step(f"{len(cells)} cells by {engine}"):
-        took = _seconds(lambda: subprocess.run(command, cwd=project, stderr=subprocess.DEVNULL, check=True))
+        took = timed(lambda: subprocess.run(command, cwd=project, stderr=subprocess.DEVNULL, check=True))
     made = experiments_at(str(project), shell.run("git", "rev-parse", "HEAD", folder=project).strip())
     tried = attempts.read(project / attempts.TABLE)
     steps = {name: median(each.seconds[name] for each in tried) for name in (tried[0].seconds if tried else ())}
@@ -123,13 +122,13 @@ def _grown(project: Path, number: int, cells: list[Cell]) -> dict[str, Any]:
     shell.run("git", "init", "-q", "--bare", str(bare))
     push = ("exp", "push", str(bare), reference(commit, first.name))
     seconds = {
-        "for_each_ref": _seconds(lambda: shell.run("git", "for-each-ref", "refs/exps", folder=project)),
-        "ls_remote": _seconds(lambda: experiments_at(str(project), commit)),
-        "first_show": _seconds(lambda: shell.dvc("exp", "show", "--json", folder=project)),
-        "show_again": _seconds(lambda: shell.dvc("exp", "show", "--json", folder=project)),
-        "attempt": _seconds(lambda: attempt.start(replace(job, name=second.name, arguments=second.arguments))),
-        "push": _seconds(lambda: shell.dvc(*push, folder=project)),
-        "push_run_cache": _seconds(lambda: shell.dvc(*push, "--run-cache", folder=project)),
+        "for_each_ref": timed(lambda: shell.run("git", "for-each-ref", "refs/exps", folder=project)),
+        "ls_remote": timed(lambda: experiments_at(str(project), commit)),
+        "first_show": timed(lambda: shell.dvc("exp", "show", "--json", folder=project)),
+        "show_again": timed(lambda: shell.dvc("exp", "show", "--json", folder=project)),
+        "attempt": timed(lambda: attempt.start(replace(job, name=second.name, arguments=second.arguments))),
+        "push": timed(lambda: shell.dvc(*push, folder=project)),
+        "push_run_cache": timed(lambda: shell.dvc(*push, "--run-cache", folder=project)),
     }
     runs = sum(path.is_file() for path in (remote / "runs").rglob("*"))
     return {"experiments": number + 1, "runs": runs, "seconds": seconds}
@@ -152,9 +151,3 @@ def _make_up(project: Path, like: str, number: int) -> None:
         key = f"{each:064x}"[::-1]
         (runs / key[:2] / key).mkdir(parents=True)
         shutil.copy(real, runs / key[:2] / key / real.name)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began

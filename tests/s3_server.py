@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +52,9 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def s3_process() -> Iterator[str]:
-    """The address of a moto server."""
+@contextmanager
+def moto() -> Iterator[str]:
+    """The address of a server that runs until the block ends."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
@@ -72,18 +73,30 @@ def s3_process() -> Iterator[str]:
             server.kill()
 
 
+def clients(url: str) -> dict[str, str]:
+    """The environment variables by which clients find a server, and nothing of the user's own."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "tests",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/nowhere",
+        "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",
+    }
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> Iterator[str]:
+    """The address of a moto server."""
+    with moto() as url:
+        yield url
+
+
 @pytest.fixture
 def s3_server(s3_process: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     """An S3 that modelkiln finds through AWS_*, with an empty bucket."""
-    for name, value in (
-        ("AWS_ENDPOINT_URL", s3_process),
-        ("AWS_ACCESS_KEY_ID", "tests"),
-        ("AWS_SECRET_ACCESS_KEY", SECRET),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("AWS_CONFIG_FILE", "/nowhere"),
-        ("AWS_SHARED_CREDENTIALS_FILE", "/nowhere"),
-    ):
+    for name, value in clients(s3_process).items():
         monkeypatch.setenv(name, value)
     server = S3(s3_process)
     server.client().create_bucket(Bucket=server.bucket)

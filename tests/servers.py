@@ -2,7 +2,8 @@
 
 Prints, as JSON on one line, the environment variables that its clients need; ends when its standard input does.
 What it holds lies in FOLDER, which is to exist. `mlflow` is a real `mlflow server`; `neptune` is the server that the
-tests have, which speaks as much of the protocol as the official client needs for models.
+tests have, which speaks as much of the protocol as the official client needs for models; `s3` is moto's, with a bucket
+`kiln`, and keeps all in memory.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from neptune_server import NeptuneServer
 from neptune_server.samples import PROJECT, token
 from registries.mlflow_server import server
+from s3_server import BUCKET, S3, clients, moto
 
 
 @contextmanager
@@ -37,7 +39,14 @@ def neptune(folder: Path) -> Iterator[dict[str, str]]:
     running.die()
 
 
+@contextmanager
+def s3(folder: Path) -> Iterator[dict[str, str]]:
+    with moto() as url:
+        S3(url).client().create_bucket(Bucket=BUCKET)
+        yield clients(url)
+
+
 if __name__ == "__main__":
-    with {"mlflow": mlflow, "neptune": neptune}[sys.argv[1]](Path(sys.argv[2]).resolve()) as environment:
+    with {"mlflow": mlflow, "neptune": neptune, "s3": s3}[sys.argv[1]](Path(sys.argv[2]).resolve()) as environment:
         print(json.dumps(environment), flush=True)
         sys.stdin.read()

@@ -33,7 +33,8 @@ def test_module_is_a_backend() -> None:
     assert load("openvino") is backend
 
 
-@pytest.mark.parametrize("precision", ["fp32", pytest.param("int8", marks=pytest.mark.heavy)])
+@pytest.mark.heavy
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_two_compiles_give_the_same_bytes(
     precision: str, tiny_artifact_for: Callable[[str, str], Path], tiny_source: Path, tmp_path: Path
 ) -> None:

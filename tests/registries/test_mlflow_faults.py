@@ -91,13 +91,31 @@ def test_failure_that_stays_is_one_line_and_the_next_call_completes_it(
     assert str(status or "Max retries") in said
     hint = {401: "MLFLOW_TRACKING_USERNAME", 403: "may not do it", 400: ""}.get(status, "run it again")
     assert hint in said
-    # An alias that is refused is set again: two machines may have set it at once.
-    refused = 2 if (kind, status) == ("set_alias", 400) else 1
+    # What is refused is set again: two machines may have set it at once.
+    refused = 2 if status == 400 and kind in ("set_alias", "set_tag") else 1
     assert before.asked(kind) == (refused if status in (400, 401, 403) else 3)
     if kind != "set_alias":
         assert seen(remote) == set()
     before.fault = lambda _: None
     the_only(remote, register_and_promote(remote, through(before), tmp_path / "model"))
+
+
+@pytest.mark.parametrize("kind", ["set_tag", "set_alias"])
+def test_what_another_machine_has_set_at_the_same_moment_is_set_again(
+    kind: str, remote: Place, before: Proxy, tmp_path: Path
+) -> None:
+    """The server's database refuses the second of two that set a tag or an alias for the first time."""
+    refused: list[str] = []
+
+    def once(request: Request) -> Fault | None:
+        if not request.is_a(kind) or refused:
+            return None
+        refused.append(kind)
+        return Fault(400, b'{"error_code": "BAD_REQUEST", "message": "UNIQUE constraint failed"}', commits=True)
+
+    before.fault = once
+    the_only(remote, register_and_promote(remote, through(before), tmp_path / "model"))
+    assert refused == [kind]
 
 
 @pytest.mark.heavy  # the limits that modelkiln sets: half a minute

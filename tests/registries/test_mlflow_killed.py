@@ -130,6 +130,7 @@ def test_same_artifact_from_two_machines_at_once_is_one_version(remote: Place, t
     registries.fetch_verified(version, tmp_path / "fetched", remote.options)
 
 
+@pytest.mark.heavy
 def test_two_artifacts_from_two_machines_at_once_are_two_versions_and_both_linked(
     remote: Place, tmp_path: Path
 ) -> None:

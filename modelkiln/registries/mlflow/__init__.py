@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -98,20 +98,12 @@ def register(registration: Registration, options: Options) -> Version:
 
 def set_alias(version: Version, alias: str, options: Options) -> None:
     """See Registry.set_alias."""
-    from mlflow.exceptions import MlflowException
-
     with connected(options) as (client, location), locked(lock_file(options)):
         _complete(client.get_model_version(version.name, version.version), location)
         before = client.get_registered_model(version.name).aliases.get(alias)
         if before is not None and str(before) != version.version:
-            client.set_model_version_tag(version.name, version.version, f"previous.{alias}", str(before))
-        try:
-            client.set_registered_model_alias(version.name, alias, version.version)
-        except MlflowException as error:
-            # Of two machines that set an alias for the first time at once, the server's database refuses one.
-            if error.error_code != "BAD_REQUEST":
-                raise
-            client.set_registered_model_alias(version.name, alias, version.version)
+            _put(client.set_model_version_tag, version.name, version.version, f"previous.{alias}", str(before))
+        _put(client.set_registered_model_alias, version.name, alias, version.version)
 
 
 def link(source: Version, compiled: Version, options: Options) -> None:
@@ -119,7 +111,19 @@ def link(source: Version, compiled: Version, options: Options) -> None:
     # The reference is the value: as a part of the key it could be too long, and hold what no key may.
     key = LINK + hashlib.sha256(compiled.ref.encode()).hexdigest()[:16]
     with connected(options) as (client, _):
-        client.set_model_version_tag(source.name, source.version, key, compiled.ref)
+        _put(client.set_model_version_tag, source.name, source.version, key, compiled.ref)
+
+
+def _put(setter: Callable[..., None], *values: str) -> None:
+    """Sets a tag or an alias. Of two machines that set one for the first time at once, the server refuses one."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        setter(*values)
+    except MlflowException as error:
+        if error.error_code != "BAD_REQUEST":
+            raise
+        setter(*values)  # now it is there, and is set to what it has to be
 
 
 def _create(client: Any, registration: Registration, options: Options) -> None:
@@ -189,9 +193,9 @@ def _finish(client: Any, version: Any, registration: Registration) -> Any:
         client.update_model_version(name, number, registration.card)
     for key, value in registration.tags.items():
         if now.tags.get(key) != value:
-            client.set_model_version_tag(name, number, key, value)
+            _put(client.set_model_version_tag, name, number, key, value)
     client.set_terminated(version.run_id)
-    client.set_model_version_tag(name, number, "complete", "true")
+    _put(client.set_model_version_tag, name, number, "complete", "true")
     return client.get_model_version(name, number)
 
 
