@@ -41,9 +41,9 @@ def test_profile_has_the_figures_of_both_and_their_ratios(
     table_artifact: Path, tiny_source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(latency, "PATIENCE", float("inf"))  # or a busy machine would leave some out
-    found = latency.profile(table_artifact, tiny_source, TEXTS, rounds=1)
+    found = latency.profile(table_artifact, tiny_source, TEXTS, ROUNDS)
     assert set(found) == {"documents", "rounds", "stable", "compiled", "uncompiled", "ratios", "samples_ms"}
-    assert (found["documents"], found["rounds"]) == (10, 1)
+    assert (found["documents"], found["rounds"]) == (20, 2)
     assert isinstance(found["stable"], bool)
     for name in (latency.COMPILED, latency.UNCOMPILED):
         figures = found[name]
@@ -52,7 +52,7 @@ def test_profile_has_the_figures_of_both_and_their_ratios(
         assert all(value > 0 for value in (*figures["docs_per_s"].values(), figures["size_mb"], figures["peak_mb"]))
         assert 0 < figures["load_s"] <= figures["first_answer_s"]
         assert figures["p50_ms"] <= figures["p95_ms"] <= figures["p99_ms"] == max(found["samples_ms"][name])
-        assert len(found["samples_ms"][name]) == 10
+        assert len(found["samples_ms"][name]) == 20
     assert set(found["ratios"]) == RATIOS
     for figure in found["ratios"].values():
         assert set(figure) == {"ratio", "low", "high", "distinguishable"}
