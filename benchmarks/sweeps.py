@@ -50,7 +50,8 @@ def measure_sweeps(rounds: int, cells: int, experiments: int) -> dict[str, Any]:
         ModelkilnError: the pipeline in the working folder has something to run, or a sweep failed.
     """
     few = len(options("model", CONF)) * len(options("variant", CONF))
-    chosen = all_cells(options("model", CONF), backends=options("backend", CONF)[: cells // few], conf=CONF)
+    anywhere = [name for name in options("backend", CONF) if not name.startswith("neuron")]  # on any node of Ray's
+    chosen = all_cells(options("model", CONF), backends=anywhere[: cells // few], conf=CONF)
     with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
         os.environ["MODELKILN_CACHE"] = f"{scratch}/cache"
         folder = Path(scratch)
@@ -102,7 +103,8 @@ def _sweep(engine: str, cells: list[Cell], project: Path) -> dict[str, Any]:
         took = timed(lambda: subprocess.run(command, cwd=project, stderr=subprocess.DEVNULL, check=True))
     made = experiments_at(str(project), shell.run("git", "rev-parse", "HEAD", folder=project).strip())
     tried = attempts.read(project / attempts.TABLE)
-    steps = {name: median(each.seconds[name] for each in tried) for name in (tried[0].seconds if tried else ())}
+    done = [each.seconds for each in tried if each.outcome == attempts.DONE]
+    steps = {name: median(each[name] for each in done) for name in (done[0] if done else ())}
     failed = sum(cell.name not in made for cell in cells)
     return {"seconds": took, "a_cell": took * WORKERS / len(cells), "failed": failed, "steps": steps}
 
