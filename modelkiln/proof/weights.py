@@ -164,7 +164,8 @@ def _make_int8(good: Good, folder: Path) -> None:
     build(good, folder, Change(precision="int8") if own else Change(model=_round_to_8_bits))
 
 
-SLIGHT_GELU = altered(_approximate_gelu, least=STRICT.atol)
+# Twice: what is just off on the examples may be within the bound on other texts, and is no fault then.
+SLIGHT_GELU = altered(_approximate_gelu, least=2 * STRICT.atol)
 EVERYWHERE = ("hostile", "keywords", "neighbours", "quality")  # areas that can't overlook what is grossly wrong
 FAULTS = (
     Fault("rows-swapped", "two rows of one weight matrix swapped", ("vectors",), altered(_swap_rows)),
