@@ -67,7 +67,7 @@ def measure_sweeps(rounds: int, cells: int, experiments: int) -> dict[str, Any]:
 def _project(folder: Path) -> Path:
     """A project with the real conf/ and stages that do nothing; committed, and nothing has run."""
     shutil.copytree(CONF, folder / "conf")
-    (folder / ".dvc").mkdir()
+    (folder / ".dvc" / "cache").mkdir(parents=True)  # or cells in clones would not share it
     for name in COPIED:
         shutil.copy(ROOT / name, folder / name)
     (folder / "dvc.yaml").write_text(PIPELINE, encoding="utf-8")
