@@ -32,9 +32,6 @@ class Itself:
     def __init__(self, predictor: Any) -> None:
         self._predictor = predictor
 
-    def embed(self, texts: Sequence[str]) -> Any:
-        return self._predictor.encoders["document"].encode(texts)
-
     def answers(self, task: tasks.Task, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
         return task.predict(self._predictor, texts, params)
 
