@@ -45,7 +45,7 @@ def clean(others: Sequence[Path] = (), *, dry: bool = False) -> Cleaned:
         ModelkilnError: there is no telling what is needed: a commit can't be read, something is running, or the cache
             is shared and nobody says with whom. Nothing was removed then.
     """
-    from dvc.exceptions import DvcException
+    from dvc.exceptions import CollectCacheError, DvcException
     from dvc.repo import Repo
 
     _check_that_no_cell_runs()
@@ -64,7 +64,14 @@ def clean(others: Sequence[Path] = (), *, dry: bool = False) -> Cleaned:
             needed = set().union(*map(_needed, projects, commits))
             return _remove(projects[0], needed, number, dry=dry)
     except DvcException as error:
-        raise ModelkilnError(f"nothing was removed: {one_line(_causes(error))}") from error
+        causes = _causes(error)
+        said = ": ".join(dict.fromkeys(map(one_line, causes)))
+        if any(isinstance(each, CollectCacheError) for each in causes):
+            said += (
+                "; the folder's list is neither in the cache nor on a remote: make it again there (`dvc repro`), or "
+                "let who has it `dvc push` it"
+            )
+        raise ModelkilnError(f"nothing was removed: {said}") from error
 
 
 def commits_in_use(folder: Path) -> list[str]:
@@ -141,11 +148,10 @@ def _check_that_it_is_alone(repo: Repo) -> None:
         )
 
 
-def _causes(error: BaseException | None) -> str:
+def _causes(error: BaseException | None) -> list[BaseException]:
     """A failure with what caused it: DVC's own line says only which commit."""
-    said: list[str] = []
+    found: list[BaseException] = []
     while error is not None:
-        if (line := str(error)) and line not in said:
-            said.append(line)
+        found.append(error)
         error = error.__cause__
-    return ": ".join(said)
+    return found
