@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -15,8 +14,9 @@ from modelkiln.bounds import STRICT, Bounds
 from modelkiln.git import git
 from modelkiln.report import documents, judgement, latency, plots, quality, words
 from modelkiln.report.evidence import Evidence, finite, mapping
+from modelkiln.report.template import fill
 
-TEMPLATES = Path(__file__).parent
+TEMPLATE = Path(__file__).with_name("page.html")
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([\w.-]{0,58}[A-Za-z0-9])?", re.ASCII)
 
 
@@ -45,27 +45,7 @@ class File:
 
 def render(evidence: Evidence, python: str | None = None) -> str:
     """The page. The same evidence gives the same page in the same environment; `python` is the one that judged."""
-    from markupsafe import Markup
-
-    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
-    page: str = _template().render(style=style, **_context(evidence, python))
-    return page
-
-
-@functools.cache
-def _template() -> Any:
-    """Whatever is put into it is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        finalize=lambda value: words.legible(value) if type(value) is str else value,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html")
+    return fill(TEMPLATE, _context(evidence, python))
 
 
 def _context(evidence: Evidence, python: str | None) -> dict[str, Any]:
