@@ -37,7 +37,7 @@ def adopt(name: str) -> Receipt:
             shell.dvc("exp", "apply", name)
             _require_upload_alone(name)
         except BaseException:
-            _put_back()
+            _put_back(result.revision)
             raise
     with step("registering"):
         try:
@@ -65,9 +65,7 @@ def _find(name: str) -> Result:
 def _require_clean(revision: str) -> None:
     """Applying overwrites what git tracks, what the experiment has, and what the stages have written."""
     changed = _listed("diff", "--name-only", "HEAD")
-    untracked = _listed("ls-files", "--others", "--exclude-standard")
-    in_the_way = sorted(set(untracked) & set(_listed("ls-tree", "-r", "--name-only", revision)))
-    _require_none(changed + in_the_way, "`git commit` it, or put it away by `git stash --include-untracked`")
+    _require_none(changed + _new_here(revision), "`git commit` it, or put it away by `git stash --include-untracked`")
     outputs = json.loads(shell.dvc("data", "status", "--json")).get("uncommitted", {})
     edited = sorted(outputs.get("added", []) + outputs.get("modified", []))
     _require_none(edited, "what the stages have written comes back by `dvc checkout --force`")
@@ -104,7 +102,15 @@ def _require_upload_alone(name: str) -> None:
         )
 
 
-def _put_back() -> None:
-    """What was there before: all of it is committed."""
+def _put_back(revision: str) -> None:
+    """What was there before: all of it is committed, and nothing else of the experiment's files was there."""
     git("reset", "--quiet", "--hard", "HEAD")
-    shell.dvc("checkout", "--force")
+    for name in _new_here(revision):
+        Path(name).unlink()
+    shell.dvc("checkout", "--force", "--allow-missing")  # what is in no dvc.lock it removes
+
+
+def _new_here(revision: str) -> list[str]:
+    """The files that are here, HEAD has not, and the experiment has."""
+    untracked = _listed("ls-files", "--others", "--exclude-standard")
+    return sorted(set(untracked) & set(_listed("ls-tree", "-r", "--name-only", revision)))

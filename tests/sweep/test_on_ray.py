@@ -157,8 +157,8 @@ def test_sweep_that_is_stopped_leaves_nothing_running_and_is_taken_up_again(node
     process = start(*sweep(cluster.address, small), project=small)
     wait_for(lambda: bool(small.experiments), process)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=SECONDS)
-    assert process.returncode != 0
+    said, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode != 0, said
     clones = Path(small.environment["MODELKILN_CACHE"]) / "sweep" / "clones"
     wait_for(lambda: not list(clones.iterdir()))
     before = small.experiments
