@@ -9,7 +9,6 @@ PYTHON_1_13 ?= $(firstword $(shell for each in python3.10 python3.11; do $$each 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # The download stage may go to the hub, and no other stage does; the tests and benchmarks never.
 test test-all bench: export HF_HUB_OFFLINE := 1
-export PYTHONDONTWRITEBYTECODE := 1
 
 # Two test files at a time, in the order of tests/conftest.py, one thread each: what they load does not scale with threads.
 PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -32,7 +32,6 @@ class Clone:
         self.environment = {
             **os.environ,
             "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(folder),  # its own modelkiln, not the one that is installed
         }
 

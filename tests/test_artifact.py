@@ -47,6 +47,7 @@ def test_manifest_says_what_it_is(tiny_artifact: Path) -> None:
     assert set(manifest.files) == {"graphs/encoder.pt", "tokenizer.json", "task/stop_words.json", "sbom.json"}
 
 
+@pytest.mark.heavy  # the default backend's are compared each time
 def test_two_compiles_give_the_same_bytes(tiny_artifact: Path, tiny_source: Path, tmp_path: Path) -> None:
     from compiling import compile_generic
 

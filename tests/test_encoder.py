@@ -31,7 +31,11 @@ ROUNDING = 1e-5
 ATOL = {"fp32": ROUNDING, "int8": 0.2, "bf16": 0.2}
 
 
-@pytest.fixture(scope="module", params=[*EXACT, *LOSSY], ids="-".join)
+SLOW = ("aotinductor",)  # half a minute and more of g++
+BACKENDS = [pytest.param(each, marks=pytest.mark.heavy if each[0] in SLOW else ()) for each in (*EXACT, *LOSSY)]
+
+
+@pytest.fixture(scope="module", params=BACKENDS, ids="-".join)
 def artifact(request: pytest.FixtureRequest, tiny_artifact_for: Callable[[str, str], Path]) -> Path:
     return tiny_artifact_for(*request.param)
 

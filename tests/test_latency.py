@@ -37,6 +37,7 @@ def dummies() -> tuple[Peer, Peer]:
     return Peer("a", {"threads": 0}), Peer("b", {"threads": 0})
 
 
+@pytest.mark.heavy  # the uncompiled model is started four times
 def test_profile_has_the_figures_of_both_and_their_ratios(
     table_artifact: Path, tiny_source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,6 +177,7 @@ def test_golden_file_that_is_none_names_the_line(
         validate(tiny_artifact, tiny_source, tmp_path / "reports", shipped)
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("warm_start")
 def test_corpus_without_gold_key_phrases_is_compared_and_not_graded(
     tiny_artifact: Path, tiny_source: Path, tmp_path: Path, golden: Path

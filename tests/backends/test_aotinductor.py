@@ -18,6 +18,7 @@ from modelkiln.artifact import read_manifest
 from modelkiln.backends import Backend, aotinductor, load
 
 Compiled = Callable[[str, str], Path]
+heavy = pytest.mark.heavy  # compiling takes half a minute and more
 
 
 def test_module_is_a_backend() -> None:
@@ -25,12 +26,14 @@ def test_module_is_a_backend() -> None:
     assert load("aotinductor") is backend
 
 
+@heavy
 def test_manifest_says_what_machine_the_code_is_for(tiny_artifact_for: Compiled) -> None:
     manifest = read_manifest(tiny_artifact_for("aotinductor", "fp32"))
     assert manifest.machine == aotinductor.MACHINE
     assert "avx2" in manifest.machine.instructions
 
 
+@heavy
 def test_code_holds_no_path_and_no_source(tiny_artifact_for: Compiled) -> None:
     (graph,) = (tiny_artifact_for("aotinductor", "fp32") / "graphs").iterdir()
     data = graph.read_bytes()
@@ -38,7 +41,7 @@ def test_code_holds_no_path_and_no_source(tiny_artifact_for: Compiled) -> None:
         assert place.encode() not in data, place
 
 
-@pytest.mark.heavy
+@heavy
 def test_two_compiles_give_the_same_bytes(tiny_artifact_for: Compiled, tiny_source: Path, tmp_path: Path) -> None:
     first = tiny_artifact_for("aotinductor", "fp32")
     again = compile_for("aotinductor", tiny_source, tmp_path / "compiled", 48)
@@ -72,6 +75,7 @@ def test_missing_library_says_what_to_install(tmp_path: Path, monkeypatch: pytes
         aotinductor.load_graph(tmp_path / "encoder.pt2", aotinductor.Options(), "fp32")
 
 
+@heavy
 def test_loading_needs_no_compiler(tiny_artifact_for: Compiled, tmp_path: Path) -> None:
     """And leaves nothing behind."""
     artifact = tiny_artifact_for("aotinductor", "fp32")

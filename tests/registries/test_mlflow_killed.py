@@ -115,6 +115,7 @@ def before_both_have_created(remote: Place, copies: int) -> Any:
     return proxy(remote.address, wait)
 
 
+@pytest.mark.heavy
 def test_same_artifact_from_two_machines_at_once_is_one_version(remote: Place, tmp_path: Path) -> None:
     source = replace(remote, name=f"{remote.name}-source")
     mlflow.register(trained(source, tmp_path / "source", {"w": b"source"}), source.options)
