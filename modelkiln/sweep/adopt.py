@@ -66,7 +66,10 @@ def _require_clean(revision: str) -> None:
     """Applying overwrites what git tracks, what the experiment has, and what the stages have written."""
     changed = _listed("diff", "--name-only", "HEAD")
     _require_none(changed + _new_here(revision), "`git commit` it, or put it away by `git stash --include-untracked`")
-    outputs = json.loads(shell.dvc("data", "status", "--json")).get("uncommitted", {})
+    status = json.loads(shell.dvc("data", "status", "--json"))
+    only_here = sorted(name for name in status.get("not_in_cache", []) if Path(name).exists())
+    _require_none(only_here, "DVC's cache has lost it: `dvc commit --force --with-deps validate` puts it there")
+    outputs = status.get("uncommitted", {})
     edited = sorted(outputs.get("added", []) + outputs.get("modified", []))
     _require_none(edited, "what the stages have written comes back by `dvc checkout --force`")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from sweep.small import Small, make_small
 
 pytestmark = pytest.mark.pipeline
@@ -121,6 +123,27 @@ def test_what_is_not_committed_is_not_overwritten(swept: Small) -> None:
         assert state(swept) == before
         assert path.read_text() == was + "\n"
         path.write_text(was)
+    swept.modelkiln("adopt", CELLS["openvino"])
+
+
+@heavy
+def test_output_that_the_cache_has_lost_is_not_overwritten(swept: Small) -> None:
+    swept.run("dvc", "repro", "validate")
+    swept.run("git", "add", "dvc.lock")
+    swept.run("git", "commit", "-qm", "the first run")
+    swept.modelkiln("sweep", "--backend", "openvino", "--variant", "base")
+    (out,) = yaml.safe_load((swept.folder / "dvc.lock").read_text())["stages"]["compile"]["outs"]
+    (swept.folder / ".dvc" / "cache" / "files" / "md5" / out["md5"][:2] / out["md5"][2:]).unlink()
+    graph = (swept.folder / "artifacts/compiled/graph").read_text()
+    line = refused(swept, "adopt", CELLS["openvino"])
+    assert "this would overwrite what is not committed: artifacts/compiled/; DVC's cache has lost it: " in line
+    assert (swept.folder / "artifacts/compiled/graph").read_text() == graph
+    swept.run("dvc", "commit", "--force", "--with-deps", "validate")
+    swept.modelkiln("adopt", CELLS["openvino"])
+    # Where nothing is here, nothing is lost.
+    swept.run("git", "stash", "-q")
+    shutil.rmtree(swept.folder / "artifacts")
+    shutil.rmtree(swept.folder / "reports")
     swept.modelkiln("adopt", CELLS["openvino"])
 
 
