@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.transfers import timed
 from modelkiln.errors import ModelkilnError
 from modelkiln.progress import step, track
-from modelkiln.sweep import attempt, attempts, shell
+from modelkiln.sweep import attempt, attempts, on_ray, shell
 from modelkiln.sweep.attempt import Job, experiments_at, reference
 from modelkiln.sweep.cells import Cell, all_cells, options
 
@@ -50,7 +50,7 @@ def measure_sweeps(rounds: int, cells: int, experiments: int) -> dict[str, Any]:
         ModelkilnError: the pipeline in the working folder has something to run, or a sweep failed.
     """
     few = len(options("model", CONF)) * len(options("variant", CONF))
-    anywhere = [name for name in options("backend", CONF) if not name.startswith("neuron")]  # on any node of Ray's
+    anywhere = [name for name in options("backend", CONF) if name not in on_ray.PLACES]  # on any node
     chosen = all_cells(options("model", CONF), backends=anywhere[: cells // few], conf=CONF)
     with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
         os.environ["MODELKILN_CACHE"] = f"{scratch}/cache"

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import pyarrow
 import pytest
+from ctrl_c import heed_ctrl_c
 from pyarrow import parquet
 
 import modelkiln
@@ -305,11 +306,6 @@ def test_what_means_nothing_is_refused_in_one_line(
 )
 def test_artifact_that_is_none_is_refused(arguments: list[str], message: str, modelkiln_command: Any) -> None:
     assert message in refused(modelkiln_command("extract", *arguments, input=TEXT))
-
-
-def heed_ctrl_c() -> None:
-    """A shell's background jobs, these tests among them perhaps, ignore it, and so would their children."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.mark.parametrize(

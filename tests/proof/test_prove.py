@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import psutil
 import pytest
 import yaml
 from compiling import EXACT, compile_for, skip_where_absent
+from ctrl_c import heed_ctrl_c
 from imports import ROOT
 
 from benchmarks.gate import merged
@@ -163,9 +163,7 @@ def test_stopped_run_leaves_nothing_behind(
     command = [sys.executable, "-m", "modelkiln.cli", "prove-gate", str(table_artifact), "--source", str(tiny_source)]
     command += ["--golden", str(golden), "--kinds", "byte-flipped:tokenizer.json", "--good-runs", "0"]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    # A job in the background of a script is started with SIGINT ignored, and so would be its children.
-    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    running = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, preexec_fn=heeds)
+    running = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, preexec_fn=heed_ctrl_c)
     deadline = time.monotonic() + 60
     while not (children := psutil.Process(running.pid).children()) and time.monotonic() < deadline:
         time.sleep(0.1)

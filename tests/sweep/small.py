@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 from clone import Clone
+from ctrl_c import heed_ctrl_c
 from imports import ROOT
 
 from modelkiln.compose import compose, to_yaml
@@ -138,8 +137,6 @@ def read_lines(path: Path) -> list[dict[str, object]]:
 
 def start(*command: str, project: Small) -> subprocess.Popen[str]:
     """A command of the project's that goes on beside the test."""
-    # A job in the background of a script is started with SIGINT ignored, and so would be its children.
-    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(
         [sys.executable, "-m", "modelkiln.cli", *command],
         cwd=project.folder,
@@ -147,5 +144,5 @@ def start(*command: str, project: Small) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=heeds,
+        preexec_fn=heed_ctrl_c,
     )

@@ -28,6 +28,14 @@ def swept(made_once, tmp_path: Path) -> Small:  # type: ignore[no-untyped-def]
     return Small(made_once("swept", make)).copy(tmp_path / "project")
 
 
+def sweep_after_a_run(project: Small) -> None:
+    """So that the workspace has outputs, which a commit knows, and HEAD the experiment that is adopted."""
+    project.run("dvc", "repro", "validate")
+    project.run("git", "add", "dvc.lock")
+    project.run("git", "commit", "-qm", "the first run")
+    project.modelkiln("sweep", "--backend", "openvino", "--variant", "base")
+
+
 def refused(project: Small, *arguments: str) -> str:
     """The one line with which the command refuses; whatever else it says is progress."""
     done = project.modelkiln(*arguments, check=False)
@@ -105,10 +113,7 @@ def test_cell_without_a_positive_verdict_is_not_adopted(cell: str, reason: str, 
 
 @heavy
 def test_what_is_not_committed_is_not_overwritten(swept: Small) -> None:
-    swept.run("dvc", "repro", "validate")
-    swept.run("git", "add", "dvc.lock")
-    swept.run("git", "commit", "-qm", "the first run")
-    swept.modelkiln("sweep", "--backend", "openvino", "--variant", "base")
+    sweep_after_a_run(swept)
     edits = {
         "work.py": swept.folder / "work.py",
         "params.yaml": swept.folder / "params.yaml",
@@ -128,10 +133,7 @@ def test_what_is_not_committed_is_not_overwritten(swept: Small) -> None:
 
 @heavy
 def test_output_that_the_cache_has_lost_is_not_overwritten(swept: Small) -> None:
-    swept.run("dvc", "repro", "validate")
-    swept.run("git", "add", "dvc.lock")
-    swept.run("git", "commit", "-qm", "the first run")
-    swept.modelkiln("sweep", "--backend", "openvino", "--variant", "base")
+    sweep_after_a_run(swept)
     (out,) = yaml.safe_load((swept.folder / "dvc.lock").read_text())["stages"]["compile"]["outs"]
     (swept.folder / ".dvc" / "cache" / "files" / "md5" / out["md5"][:2] / out["md5"][2:]).unlink()
     graph = (swept.folder / "artifacts/compiled/graph").read_text()
