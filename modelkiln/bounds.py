@@ -46,3 +46,18 @@ STRICT = Bounds(
     min_neighbours=1.0,
     max_f1_loss=0.0,
 )
+
+# Of each bound the loosest that a choice in conf/validation/ has. By looser ones nothing is promoted.
+LOOSEST = Bounds(
+    atol=0.1,
+    rtol=0.3,
+    min_cosine=0.95,
+    invariance_atol=0.1,
+    score_atol=0.1,
+    tie_atol=1e-3,
+    min_agreement=0.0,
+    min_overlap=0.5,
+    min_rbo=0.5,
+    min_neighbours=0.8,
+    max_f1_loss=0.02,
+)

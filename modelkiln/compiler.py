@@ -44,7 +44,7 @@ def compile_artifact(source: Path, dest: Path, params: Compile, versions: dict[s
         with step(f"compiling {revision['model']} for {params.backend} {params.precision}"):
             reply = _work(source, folder, params, backend_options, theirs, serving)
         for name, text in task.resources().items():
-            write_text(folder / "task" / name, text)
+            write_text(folder / tasks.FOLDER / name, text)
         about = {"backend": params.backend, "precision": params.precision, "task": params.task}
         listed = sbom.render(revision["model"], revision["revision"], about, versions["python"], reply["serving"])
         write_text(folder / artifact.SBOM, listed)

@@ -3,10 +3,14 @@
 The compile worker asks, since it runs in the interpreter that serves (docs/decisions/0002-worker.md), so this module
 keeps to Python 3.9 syntax. What is read is each distribution's own metadata:
 https://packaging.python.org/en/latest/specifications/core-metadata/
+
+    python -m modelkiln.distributions ROOTS     the closure of JSON's roots, as JSON; for interpreter.closure
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
@@ -90,3 +94,7 @@ def _licenses(distribution: metadata.Distribution) -> list[str]:
     classifiers = [str(line) for line in fields.get_all("Classifier") or []]
     named = {line.rsplit(" :: ", 1)[-1] for line in classifiers if line.startswith(LICENSE_CLASSIFIER)}
     return sorted(named - {"OSI Approved"})
+
+
+if __name__ == "__main__":
+    print(json.dumps(closure(json.loads(sys.argv[1]))))

@@ -64,6 +64,21 @@ class Encoder:
         (vectors,) = encode_together([(self, texts)])
         return vectors
 
+    def encode_rows(self, rows: Sequence[Sequence[int]]) -> Vectors:
+        """The vectors of rows of token ids, special ones included, shape (len(rows), dimension); nothing is looked up.
+
+        In calls of the graph that are made as those for texts are.
+        """
+        vectors = np.zeros((len(rows), self.dimension), dtype=np.float32)
+        for indices, inputs in layouts.batches(self.spec.layout, rows, self.spec.max_batch, self._pad_id):
+            vectors[indices] = self._run(*inputs)[: len(indices)]
+        return vectors
+
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text's tokens, special ones included, cut off at the envelope."""
+        cleaned = [_clean(index, text) for index, text in enumerate(texts)]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(cleaned)]
+
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """The number of tokens of each whole text, special tokens included, beyond the envelope too."""
         encodings = self._tokenizer.encode_batch([_clean(index, text) for index, text in enumerate(texts)])

@@ -12,12 +12,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from modelkiln import env
+from modelkiln import distributions, env
 from modelkiln.errors import ModelkilnError, one_line
 
 OLDEST = (3, 10)
@@ -85,8 +86,27 @@ def versions(python: str | None, libraries: Sequence[str], where: str = "compile
     Raises:
         ModelkilnError: there is no such interpreter, it is too old, or it is none.
     """
+    found = _answer(python, where, "modelkiln.toolchain", *libraries)
+    return {str(name): str(version) for name, version in found.items()}
+
+
+def closure(
+    python: str | None, roots: Mapping[str, Sequence[str]], where: str = "compile.python"
+) -> dict[str, dict[str, Any]]:
+    """All that the roots need, as an interpreter has it; see distributions.closure.
+
+    Raises:
+        ModelkilnError: there is no such interpreter, it is too old, or it is none.
+    """
+    if python is None:
+        return distributions.closure(roots)
+    return _answer(python, where, "modelkiln.distributions", json.dumps(roots))
+
+
+def _answer(python: str | None, where: str, module: str, *arguments: str) -> dict[str, Any]:
+    """The object that a module prints as JSON when an interpreter runs it."""
     with chosen(python, where) as interpreter:
-        command = interpreter.command("modelkiln.toolchain", *libraries)
+        command = interpreter.command(module, *arguments)
         try:
             done = subprocess.run(
                 command,
@@ -97,12 +117,12 @@ def versions(python: str | None, libraries: Sequence[str], where: str = "compile
                 timeout=PATIENCE,
                 check=True,
             )
-            return {str(name): str(version) for name, version in json.loads(done.stdout).items()}
+            return dict(json.loads(done.stdout))
         except subprocess.TimeoutExpired:
             said = f"it said nothing for {PATIENCE:.0f} s"
         except subprocess.CalledProcessError as error:
             said = "".join(error.stderr.strip().splitlines()[-1:]) or f"it said nothing (exit code {error.returncode})"
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, TypeError, ValueError) as error:
             said = one_line(error)
         raise ModelkilnError(f"{where}: {python}: no Python {_oldest()} or newer that can be used: {said}")
 

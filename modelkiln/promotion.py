@@ -5,24 +5,31 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from modelkiln.contents import COMPILED, VERDICT
+from modelkiln import gate
+from modelkiln.artifact import MANIFEST, Manifest, read_manifest
+from modelkiln.contents import COMPILED, MODEL, VERDICT
 from modelkiln.errors import ModelkilnError
+from modelkiln.plan import suite_digest
 from modelkiln.registries import Place, Ref, Version
-from modelkiln.verdict import read_verdict
+from modelkiln.verdict import Verdict, read_verdict
 
 
 def promote(version: Version, alias: str, place: Place) -> None:
     """Moves an alias to a version of that place.
 
     Raises:
-        ModelkilnError: the version is no compiled model with a positive verdict of its own.
+        ModelkilnError: the version is no compiled model with a verdict that modelkiln.gate takes for a pass.
     """
-    _require_positive_verdict(version, place)
+    verdict, manifest = _judgement(version, place)
+    gate.require_pass(verdict, manifest, None, f"{version.ref}: not promoted")
     place.registry.set_alias(version, alias, place.options)
 
 
 def roll_back(name: str, alias: str, place: Place) -> tuple[Version, Version]:
     """Moves an alias to what it stood for before it was last moved; doing it again undoes that.
+
+    That version may have been judged by an earlier modelkiln, whose checks nobody here knows: then its own word has to
+    do, since it has stood behind the alias before, and a bad day is none for validating anew.
 
     Returns:
         What it stood for, and what it stands for now.
@@ -38,21 +45,27 @@ def roll_back(name: str, alias: str, place: Place) -> tuple[Version, Version]:
             f"knows; choose a version yourself: modelkiln versions {name}, then modelkiln promote {name}/N {alias}"
         )
     target = place.registry.resolve(Ref(place.name, name, version=previous), place.options)
-    promote(target, alias, place)
+    verdict, manifest = _judgement(target, place)
+    if verdict.suite == suite_digest():
+        gate.require_pass(verdict, manifest, None, f"{target.ref}: not promoted")
+    else:
+        gate.require_own_pass(verdict, manifest, f"{target.ref}: not promoted")
+    place.registry.set_alias(target, alias, place.options)
     return current, target
 
 
-def _require_positive_verdict(version: Version, place: Place) -> None:
+def _judgement(version: Version, place: Place) -> tuple[Verdict, Manifest]:
+    """The verdict that a version was registered with, and the manifest of the artifact that it is of."""
     if version.kind != COMPILED:
         raise ModelkilnError(f"{version.ref}: a {version.kind} model has no verdict, and so can't be promoted")
     with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
-        place.registry.fetch(version, Path(scratch), place.options, only=[VERDICT])
-        if not (Path(scratch) / VERDICT).exists():
+        folder = Path(scratch)
+        place.registry.fetch(version, folder, place.options, only=[VERDICT, f"{MODEL}/{MANIFEST}"])
+        if not (folder / VERDICT).exists():
             raise ModelkilnError(f"{version.ref}: not promoted: it was registered without a verdict")
-        verdict = read_verdict(Path(scratch) / VERDICT)
-    if not (verdict.passed and verdict.is_borne_out()):
-        raise ModelkilnError(f"{version.ref}: not promoted: its verdict is negative: {verdict.reason()}")
-    if verdict.artifact != version.digest:
-        raise ModelkilnError(
-            f"{version.ref}: not promoted: its verdict is of artifact {verdict.artifact}, this is {version.digest}"
-        )
+        manifest = read_manifest(folder / MODEL)
+        if manifest.digest != version.digest:
+            raise ModelkilnError(
+                f"{version.ref}: not promoted: registered as artifact {version.digest}, and holds {manifest.digest}"
+            )
+        return read_verdict(folder / VERDICT), manifest

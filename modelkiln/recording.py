@@ -1,7 +1,9 @@
 """What the uncompiled model says of the checks' texts, written down, so that a machine without it can judge by that.
 
     reference.json                what judged, the checks of the source itself, and the sha256 of each file below
-    answers.json, vectors.npz     its answers and its vectors, by digests of the texts
+    answers.json                  its answers, by digests of the texts
+    vectors.npz, ids.npz          its vectors, and the ids of its tokens, by digests of the texts or of rows of ids
+    facts.json, asked.json        what the model is, with its tokenizer; what compile was asked for (asked.py)
     golden.jsonl, corpus.jsonl    the texts that a judgement is about; the corpus where it is another file
     revision.json, golden/…       of the source: which one it is, and the golden samples that it was registered with
 
@@ -14,34 +16,49 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from modelkiln import schema
+from modelkiln.asked import ASKED
 from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import is_inside, read_json, relative_files, sha256, storable, to_json, write_text
 from modelkiln.verdict import Check, to_check
 
-FORMAT = 1
+FORMAT = 2
 FOLDER = "reference"  # in the evidence
-INDEX, ANSWERS, VECTORS = "reference.json", "answers.json", "vectors.npz"
+INDEX, ANSWERS, VECTORS, IDS, FACTS = "reference.json", "answers.json", "vectors.npz", "ids.npz", "facts.json"
 GOLDEN, CORPUS = "golden.jsonl", "corpus.jsonl"
 REVISION, REGISTERED = "revision.json", "golden"  # under the names that they have in the source
 STALE = "validate again where the uncompiled model is, and copy its evidence/reference here"
 
 Vectors = NDArray[np.float32]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What the uncompiled model is, and what the library that users know has for the task."""
+
+    dimension: int  # of a vector
+    pad_id: int
+    tokenizer: dict[str, Any]  # as its tokenizer.json, without truncation and padding
+    resources: dict[str, Any]  # see Task.reference_resources
+
+
+@dataclass
 class Said:
     """What the uncompiled model has been asked, and what it said."""
 
-    vectors: dict[str, Any] = field(default_factory=dict)  # by text_key: (dimension,), float32
+    vectors: dict[str, Any] = field(default_factory=dict)  # by text_key or row_key: (dimension,), float32
+    ids: dict[str, list[int]] = field(default_factory=dict)  # by text_key
     answers: dict[str, Any] = field(default_factory=dict)  # by answers_key: an answer for each text, as JSON has it
+    facts: Facts | None = None
 
 
 @dataclass(frozen=True)
@@ -66,11 +83,28 @@ class Recording:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """The uncompiled model's vectors of the texts, (n, dimension)."""
+        return np.stack(self._known(self.said.vectors, map(text_key, texts), "vector"))
+
+    def embed_rows(self, rows: Sequence[Sequence[int]]) -> Vectors:
+        """The uncompiled model's vectors of rows of token ids, (n, dimension)."""
+        return np.stack(self._known(self.said.vectors, map(row_key, rows), "vector"))
+
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids that the uncompiled model's tokenizer gives the texts."""
+        return self._known(self.said.ids, map(text_key, texts), "tokens")
+
+    def facts(self, task: Any) -> Facts:  # noqa: ARG002 (the uncompiled model's)
+        """What the uncompiled model is."""
+        if self.said.facts is None:
+            raise ModelkilnError(f"{self.folder}: does not say what the uncompiled model is; {STALE}")
+        return self.said.facts
+
+    def _known(self, said: Mapping[str, T], keys: Iterable[str], what: str) -> list[T]:
         try:
-            return np.stack([self.said.vectors[text_key(text)] for text in texts])
+            return [said[key] for key in keys]
         except KeyError:
             raise ModelkilnError(
-                f"{self.folder}: has no vector of a text that this check asks for: it was recorded for another "
+                f"{self.folder}: has no {what} of a text that this check asks for: it was recorded for another "
                 f"artifact, or by another modelkiln; {STALE}"
             ) from None
 
@@ -89,6 +123,11 @@ def text_key(text: str) -> str:
     return hashlib.sha256(storable(text).encode()).hexdigest()
 
 
+def row_key(row: Sequence[int]) -> str:
+    """What the vector of a row of token ids is found by."""
+    return hashlib.sha256(np.asarray(row, dtype=np.int64).tobytes()).hexdigest()
+
+
 def answers_key(texts: Sequence[str], params: Mapping[str, Any]) -> str:
     """What the answers to some texts in one mode are found by."""
     asked = json.dumps([[text_key(text) for text in texts], params], sort_keys=True)  # a tuple is a list there
@@ -101,6 +140,7 @@ def write(
     source: Path,
     golden: Path,
     corpus: Path,
+    asked: Path | None,
     bounds: Mapping[str, float],
     checks: Mapping[str, Check],
 ) -> None:
@@ -112,13 +152,19 @@ def write(
         source: Its folder.
         golden: The file of golden samples.
         corpus: The file of documents, which may be the same.
+        asked: What compile was asked for, where that is known.
         bounds: What the judgement holds figures to.
         checks: Those of the source itself, by name.
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / REGISTERED).mkdir(parents=True)
-    np.savez(folder / VECTORS, keys=np.array(list(said.vectors)), vectors=_stacked(said.vectors))
+    np.savez(folder / VECTORS, keys=_packed(said.vectors), vectors=_stacked(said.vectors))
+    ids = np.concatenate([np.zeros(0, np.int64), *said.ids.values()]).astype(np.int32)
+    np.savez(folder / IDS, keys=_packed(said.ids), lengths=np.array([*map(len, said.ids.values())], np.int32), ids=ids)
     write_text(folder / ANSWERS, to_json(said.answers))
+    write_text(folder / FACTS, to_json(asdict(said.facts) if said.facts else None))
+    if asked is not None:
+        shutil.copyfile(asked, folder / ASKED)
     shutil.copyfile(golden, folder / GOLDEN)
     if not golden.samefile(corpus):
         shutil.copyfile(corpus, folder / CORPUS)
@@ -153,24 +199,44 @@ def read(folder: Path) -> Recording:
         raise ModelkilnError(f"{folder}: a recording of format {found!r}; this modelkiln reads format {FORMAT}")
     try:
         files = dict(data["files"])
-        checks = {check["name"]: to_check(check) for check in data["checks"]}
+        checks = {check.name: check for check in map(to_check, data["checks"])}
         bounds = {str(name): float(bound) for name, bound in data["bounds"].items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, ModelkilnError, TypeError, ValueError) as error:
         raise ModelkilnError(f"{folder / INDEX}: the recording is damaged: {error!r}; {STALE}") from error
     altered = [
         f"{name} is missing or was altered"
         for name, digest in files.items()
         if not is_inside(name) or not (folder / name).is_file() or sha256(folder / name) != digest
     ]
-    altered += [f"{name} is not listed" for name in (VECTORS, ANSWERS, GOLDEN, REVISION) if name not in files]
+    needed = (VECTORS, IDS, ANSWERS, FACTS, GOLDEN, REVISION)
+    altered += [f"{name} is not listed" for name in needed if name not in files]
     raise_all(f"{folder}: not what was recorded ({STALE})", altered)
     try:
         with np.load(folder / VECTORS, allow_pickle=False) as kept:
-            vectors = dict(zip(kept["keys"].tolist(), kept["vectors"], strict=True))
+            vectors = dict(zip(_unpacked(kept["keys"]), kept["vectors"], strict=True))
+        with np.load(folder / IDS, allow_pickle=False) as kept:
+            rows = np.split(kept["ids"], np.cumsum(kept["lengths"])[:-1])
+            ids = {key: row.tolist() for key, row in zip(_unpacked(kept["keys"]), rows, strict=False)}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ModelkilnError(f"{folder / VECTORS}: damaged: {error}; {STALE}") from error
-    said = Said(vectors, read_json(folder / ANSWERS, "the recorded answers"))
+        raise ModelkilnError(f"{folder}: {VECTORS} or {IDS} is damaged: {error}; {STALE}") from error
+    said = Said(vectors, ids, read_json(folder / ANSWERS, "the recorded answers"), _read_facts(folder / FACTS))
     return Recording(folder, bounds, checks, said)
+
+
+def _read_facts(path: Path) -> Facts | None:
+    mistakes: list[str] = []
+    parsed: Facts | None = schema.parse(Facts | None, read_json(path, "the recorded facts"), "", mistakes)
+    raise_all(f"{path}: the recorded facts are damaged ({STALE})", mistakes)
+    return parsed
+
+
+def _packed(said: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """The keys, as the bytes that their hex digits stand for: (n, 32)."""
+    return np.frombuffer(bytes.fromhex("".join(said)), dtype=np.uint8).reshape(-1, 32)
+
+
+def _unpacked(keys: NDArray[np.uint8]) -> list[str]:
+    return [key.tobytes().hex() for key in keys]
 
 
 def _stacked(vectors: Mapping[str, Any]) -> Vectors:

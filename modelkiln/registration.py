@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
-from modelkiln import artifact, contents, env, registries, signing
+from modelkiln import artifact, asked, contents, env, gate, registries, signing
 from modelkiln.artifact import Manifest
+from modelkiln.bounds import Bounds
 from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import read_json, to_json
 from modelkiln.git import git
@@ -24,13 +25,19 @@ Receipt = dict[str, str]
 
 
 def upload(
-    folder: Path, verdict: Verdict, predictions: dict[str, Any], params: Upload, download: Download | None = None
+    folder: Path,
+    verdict: Verdict,
+    bounds: Bounds,
+    predictions: dict[str, Any],
+    params: Upload,
+    download: Download | None = None,
 ) -> Receipt:
     """Registers the artifact, links it with its source and moves the alias to it; doing it again changes nothing.
 
     Args:
         folder: The artifact.
         verdict: The judgement of this very artifact.
+        bounds: Those that it has to be judged by: params.yaml's.
         predictions: Its golden samples: inputs, inference_params, predictions.
         params: The upload section.
         download: The download section: how to reach the registry that the source came from, where it came from one.
@@ -39,16 +46,11 @@ def upload(
         What was registered where, without a time: the same again when nothing has changed.
 
     Raises:
-        ModelkilnError: the verdict is negative or of another artifact, or the registry failed, or MODELKILN_SIGNING_KEY
-            names no key.
+        ModelkilnError: the verdict is no pass of this artifact (see gate.require_pass), or the registry failed, or
+            MODELKILN_SIGNING_KEY names no key.
     """
     manifest = artifact.verify(folder)
-    if not (verdict.passed and verdict.is_borne_out()):
-        raise ModelkilnError(f"not registered: the verdict is negative: {verdict.reason()}")
-    if verdict.artifact != manifest.digest:
-        raise ModelkilnError(
-            f"not registered: the verdict is of artifact {verdict.artifact}, this is {manifest.digest}"
-        )
+    gate.require_pass(verdict, manifest, bounds, "not registered")
     if manifest.simulated and not params.test_registry:
         raise ModelkilnError(
             "not registered: it was compiled with a simulator, and nothing is known of how it runs on a device; "
@@ -95,32 +97,16 @@ def upload(
     }
 
 
-def check_asked_for(manifest: Manifest, asked: Compile) -> None:
+def check_asked_for(manifest: Manifest, section: Compile) -> None:
     """Raises a ModelkilnError that names each thing in which an artifact is not what the compile section asks for.
 
     DVC's run-cache may give a stage's outputs without running it, and who can write to a shared one can put something
     else there. The upload stage is in no run-cache.
     """
-    options_asked = asdict(options("backends", asked.backend, asked.options, "compile.options"))
-    pairs: dict[str, tuple[Any, Any]] = {
-        "task": (manifest.task, asked.task),
-        "backend": (manifest.backend, asked.backend),
-        "precision": (manifest.precision, asked.precision),
-        "options": (manifest.options, json.loads(json.dumps(options_asked))),
-        "encoders": (sorted(manifest.encoders), sorted(asked.encoders)),
-        "vocabulary": (
-            [name for name, encoder in manifest.encoders.items() if encoder.vocabulary] or None,
-            [asked.vocabulary] if asked.vocabulary else None,
-        ),
-    }
-    for name, encoder in manifest.encoders.items():
-        wanted = asked.encoders.get(name)
-        pairs[f"encoders.{name}.max_length"] = (encoder.max_length, wanted and wanted.max_length)
-        pairs[f"max_batch of encoder {name}"] = (encoder.max_batch, asked.max_batch)
     raise_all(
         "not registered: the artifact is not what params.yaml asks for (a run-cache gave another one? run `dvc repro "
         "--force --single-item compile`)",
-        [f"{what} is {found!r}, expected {wanted!r}" for what, (found, wanted) in pairs.items() if found != wanted],
+        asked.differences(manifest, section),
     )
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from modelkiln import backends, golden, interpreter, latency, suite, toolchain
 from modelkiln.artifact import read_manifest
+from modelkiln.asked import ASKED, Asked
 from modelkiln.files import staged_folder, to_json, write_text
 from modelkiln.params import Validate
 from modelkiln.progress import step
 from modelkiln.report import write_report
-from modelkiln.verdict import Verdict
+from modelkiln.verdict import EVIDENCE, Verdict
 
 PYTHON = "validate.python"  # for messages: whose choice the interpreter is
 # (area of the check, figure) -> its name among the metrics.
@@ -25,7 +26,7 @@ METRICS = {
 }
 
 
-def validate(artifact: Path, source: Path, reports: Path, params: Validate) -> Verdict:
+def validate(artifact: Path, source: Path, reports: Path, params: Validate, asked: Asked) -> Verdict:
     """Judges the artifact against its uncompiled model and writes the reports folder, also of a negative verdict.
 
     Args:
@@ -33,12 +34,13 @@ def validate(artifact: Path, source: Path, reports: Path, params: Validate) -> V
         source: What the download stage wrote.
         reports: Replaced: the verdict, the report that people read, and what both are made from.
         params: The validate section.
+        asked: What the artifact was asked for.
 
     Raises:
         ModelkilnError: there is no artifact to judge, or there are no samples to judge it by.
     """
     with staged_folder(reports) as folder:
-        verdict = judge(artifact, source, folder, params)
+        verdict = judge(artifact, source, folder, params, asked)
         # What could not be verified may be anything, so it is not loaded; what was only refused by a bound is measured.
         texts = [sample.text for sample in golden.read_samples(Path(params.golden))]
         rounds = params.profile_rounds if verdict.artifact and not verdict.lacked_device() else 0
@@ -49,7 +51,7 @@ def validate(artifact: Path, source: Path, reports: Path, params: Validate) -> V
     return verdict
 
 
-def judge(artifact: Path, source: Path, folder: Path, params: Validate, *extra: str) -> Verdict:
+def judge(artifact: Path, source: Path, folder: Path, params: Validate, asked: Asked, *extra: str) -> Verdict:
     """The verdict of the checks, with all that they leave in `folder`; nothing is measured. See validate.
 
     Args:
@@ -57,13 +59,16 @@ def judge(artifact: Path, source: Path, folder: Path, params: Validate, *extra: 
         source: What the download stage wrote.
         folder: Exists.
         params: The validate section.
+        asked: What the artifact was asked for.
         extra: Further arguments for pytest.
     """
     manifest = read_manifest(artifact)
     interpreter.require(params.python, toolchain.CHECKS, PYTHON)
     golden.read_samples(Path(params.golden))
     golden.read_samples(Path(params.corpus), "the corpus")
+    write_text(folder / EVIDENCE / ASKED, to_json(asdict(asked)))
     options: dict[str, Any] = {"artifact": artifact, "source": source, "golden": params.golden, "corpus": params.corpus}
+    options["asked"] = folder / EVIDENCE / ASKED
     options |= asdict(params.bounds)
     if (lacking := backends.lacks_device(manifest)) is not None:
         options["without-device"] = f"{lacking}; `modelkiln verify --reference` completes the verdict on one"

@@ -6,12 +6,13 @@ runs again only when the judgement is another one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelkiln.errors import ModelkilnError
+from modelkiln import schema
+from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import read_json
 
 VERDICT = "verdict.json"
@@ -20,6 +21,8 @@ EVIDENCE_FILES = ("documents.json", "lengths.json", "quality.json", "scores.json
 FEW, LONGEST = 3, 300  # reasons on one line, and characters of each
 NOT_APPLICABLE = "not applicable"
 NO_DEVICE = "not validated on a device"  # how the error of a verdict begins that a device has to complete
+SIDES = ("at most", "at least")
+OUTCOMES = ("passed", "failed", "error", "skipped", NOT_APPLICABLE)
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,12 @@ class Figure:
 
     value: float | None  # rounded to three digits, but never across the bound; None: not a finite number
     bound: float | None  # None: it is there to be known
-    side: str  # "at most", "at least"; or nothing, where there is no bound
+    side: str  # one of SIDES; or nothing, where there is no bound
+
+    def __post_init__(self) -> None:
+        sides = SIDES if self.bound is not None and math.isfinite(self.bound) else ("",) * (self.bound is None)
+        if self.side not in sides or not math.isfinite(self.value or 0.0):
+            raise ValueError(f"no figure: value {self.value}, side {self.side!r}, bound {self.bound}")
 
     def __str__(self) -> str:
         return f"{self.said()} ({self.allowed()})"
@@ -53,9 +61,13 @@ class Check:
     """What became of one check."""
 
     name: str
-    outcome: str  # passed, failed, error, skipped; or not applicable, which the verdict does not depend on
+    outcome: str  # one of OUTCOMES; the verdict does not depend on a check that is not applicable
     figures: dict[str, Figure] = field(default_factory=dict)
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.outcome not in OUTCOMES:
+            raise ValueError(f"outcome is {self.outcome!r}, expected one of {', '.join(OUTCOMES)}")
 
     def has_failed(self) -> bool:
         """Whether it counts against the artifact: all but a pass does, where there was something to judge."""
@@ -72,15 +84,21 @@ class Verdict:
     bounds: dict[str, float] = field(default_factory=dict)
     golden: str = ""  # sha256 of the golden samples
     corpus: str = ""  # and of the documents that it was judged by
+    counts: dict[str, int] = field(default_factory=dict)  # what decides which checks apply; see checks/plan.py
+    suite: str = ""  # which suite judged: checks.plan.suite_digest
     checks: list[Check] = field(default_factory=list)
     error: str = ""  # why there is no positive verdict, where no check says it
 
     def is_borne_out(self) -> bool:
-        """Whether there are checks, each that applies has passed, and each figure is within its bound."""
+        """Whether each check that applies has passed, once, and each figure is within its bound.
+
+        Whether these are all the checks, and the right bounds, only modelkiln.gate can tell.
+        """
         return (
             bool(self.applicable())
             and not self.error
             and not self.failed()
+            and len({check.name for check in self.checks}) == len(self.checks)
             and all(figure.holds() for check in self.checks for figure in check.figures.values())
         )
 
@@ -127,7 +145,7 @@ def completed(verdict: Verdict, by: Verdict) -> Verdict:
         ModelkilnError: they are not about the same artifact, source, texts and bounds; or the validation's is negative
             for a reason that no other machine mends.
     """
-    names = ("artifact", "source", "golden", "corpus", "bounds")
+    names = ("artifact", "source", "golden", "corpus", "bounds", "suite")
     other = [name for name in names if getattr(verdict, name) != getattr(by, name)]
     if other:
         raise ModelkilnError(
@@ -139,25 +157,31 @@ def completed(verdict: Verdict, by: Verdict) -> Verdict:
     return by
 
 
-def to_check(data: Mapping[str, Any]) -> Check:
-    """The check that JSON has; a KeyError or a TypeError where it is none."""
-    return Check(**{**data, "figures": {name: Figure(**figure) for name, figure in data["figures"].items()}})
+def to_check(data: Any) -> Check:
+    """The check that JSON has.
+
+    Raises:
+        ModelkilnError: it is none.
+    """
+    mistakes: list[str] = []
+    check = schema.parse(Check, data, "check", mistakes)
+    raise_all("damaged", mistakes)
+    assert isinstance(check, Check)  # noqa: S101 (raise_all has raised otherwise)
+    return check
 
 
 def read_verdict(path: Path) -> Verdict:
     """The verdict in a file.
 
     Raises:
-        ModelkilnError: there is none, or it is damaged.
+        ModelkilnError: there is none, it is damaged, or it says that it passed and its checks do not.
     """
     data = read_json(path, "the verdict")
-    try:
-        verdict = Verdict(checks=[to_check(check) for check in data.pop("checks")], **data)
-        contradicts = verdict.passed is not verdict.is_borne_out() and verdict.passed is not False
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ModelkilnError(f"{path}: the verdict is damaged: {error!r}; run `dvc repro validate`") from error
-    if contradicts:
-        raise ModelkilnError(
-            f"{path}: `passed` is {verdict.passed!r}, its checks say otherwise; run `dvc repro validate`"
-        )
+    mistakes: list[str] = []
+    verdict = schema.parse(Verdict, data, "", mistakes)
+    if verdict is None:
+        raise ModelkilnError(f"{path}: the verdict is damaged: {'; '.join(mistakes)}; run `dvc repro validate`")
+    if verdict.passed and not verdict.is_borne_out():
+        raise ModelkilnError(f"{path}: `passed` is true, its checks say otherwise; run `dvc repro validate`")
+    assert isinstance(verdict, Verdict)  # noqa: S101
     return verdict

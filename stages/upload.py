@@ -19,7 +19,8 @@ def upload() -> None:
     if reports != REPORTS:
         verdict = completed(verdict, by=read_verdict(reports / VERDICT))
     predictions = read_json(reports / "predictions.json", "the predictions")
-    receipt = registration.upload(COMPILED, verdict, predictions, section.upload, section.download)
+    bounds = section.validate.bounds
+    receipt = registration.upload(COMPILED, verdict, bounds, predictions, section.upload, section.download)
     write_text(RECEIPT, to_json(receipt))
 
 

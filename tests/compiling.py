@@ -14,6 +14,8 @@ import pytest
 from imports import ROOT
 
 from modelkiln import ModelkilnError, backends, compiler, params, plugins, sources, toolchain
+from modelkiln.artifact import read_manifest
+from modelkiln.asked import Asked, as_if_asked
 from modelkiln.backends import aotinductor, openvino
 from modelkiln.compiler import compile_artifact
 from modelkiln.files import staged_folder, to_json, write_text
@@ -81,6 +83,11 @@ def skip_where_absent(backend: str, precision: str = "fp32") -> None:
             openvino.find_core(precision)
     except ModelkilnError as error:
         pytest.skip(str(error))
+
+
+def asked_of(artifact: Path) -> Asked:
+    """What the artifact says that it was asked for, so that whoever judges it has something to hold it to."""
+    return as_if_asked(artifact, read_manifest(artifact))
 
 
 def compile_generic(source: Path, dest: Path, max_length: int, max_batch: int = 8) -> Path:

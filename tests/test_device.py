@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import warm
 import yaml
-from compiling import compile_here, options_of
+from compiling import asked_of, compile_here, options_of
 from imports import ROOT
 
 from modelkiln import ModelkilnError, compose, suite, validation
@@ -57,7 +57,7 @@ def test_validation_without_a_device_is_completed_on_one_and_registered(
     reports = tmp_path / REPORTS
     judging = Validate(STRICT, str(golden), str(golden), profile_rounds=1)
     with warm.start():
-        verdict = validation.validate(folder, tiny_source, reports, judging)
+        verdict = validation.validate(folder, tiny_source, reports, judging, asked_of(folder))
     assert not verdict.passed
     assert verdict.reason().startswith("not validated on a device: no simulated device")
     assert "`modelkiln verify --reference` completes the verdict on one" in verdict.reason()
@@ -99,7 +99,9 @@ def test_rehearsal_that_fails_speaks_against_the_artifact(
     (tmp_path / "reports").mkdir()
     judging = Validate(STRICT, str(golden), str(golden), profile_rounds=0)
     with warm.start():
-        verdict = validation.judge(folder, tiny_source, tmp_path / "reports", judging, "-k", "every_length or serving")
+        verdict = validation.judge(
+            folder, tiny_source, tmp_path / "reports", judging, asked_of(folder), "-k", "every_length or serving"
+        )
     assert {check.name for check in verdict.checks} == {
         "vectors: every length[document-17 to 32 tokens]",
         "vectors: every length[document-33 to 64 tokens]",
@@ -109,7 +111,9 @@ def test_rehearsal_that_fails_speaks_against_the_artifact(
 
 def judge_whole(artifact: Path, source: Path, golden: Path, reports: Path) -> Verdict:
     """By all checks, with the bounds of fp32, which the simulator computes in; prints the figures."""
-    verdict = validation.judge(artifact, source, reports, Validate(STRICT, str(golden), str(golden), profile_rounds=0))
+    verdict = validation.judge(
+        artifact, source, reports, Validate(STRICT, str(golden), str(golden), 0), asked_of(artifact)
+    )
     for check, figure, value, bound in verdict.figures():
         print(f"{check}: {figure} {value} {bound}")
     print(Counter(check.outcome for check in verdict.checks))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from compiling import fetch_local
+from compiling import asked_of, fetch_local
 from imports import ROOT
 from tiny import build_tiny_model
 
@@ -81,7 +81,9 @@ def test_other_interpreter_judges(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "poison"))
     (tmp_path / "reports").mkdir()
     few = ("-k", "test_artifact")
-    verdict = validation.judge(tiny_artifact, tiny_source, tmp_path / "reports", replace(JUDGED, python=other), *few)
+    verdict = validation.judge(
+        tiny_artifact, tiny_source, tmp_path / "reports", replace(JUDGED, python=other), asked_of(tiny_artifact), *few
+    )
     assert {check.name: check.outcome for check in verdict.checks} == {
         "artifact: carries no original weights": "passed",
         "artifact: every byte is as sealed": "passed",
@@ -141,7 +143,9 @@ def test_checks_of_an_interpreter_that_lacks_their_libraries_are_not_begun(
 ) -> None:
     bare = script(scripts / "bare", f'exec {sys.executable} -S "$@"')
     with pytest.raises(ModelkilnError, match=r"validate\.python: bare lacks keybert, pytest"):
-        validation.validate(tiny_artifact, tiny_source, tmp_path / "reports", replace(JUDGED, python=bare))
+        validation.validate(
+            tiny_artifact, tiny_source, tmp_path / "reports", replace(JUDGED, python=bare), asked_of(tiny_artifact)
+        )
     assert not (tmp_path / "reports").exists()
 
 
@@ -214,7 +218,9 @@ def test_torch_1_13_compiles_and_judges_from_end_to_end(tmp_path: Path) -> None:
     few = tmp_path / "golden.jsonl"
     few.write_text("".join(SHIPPED.read_text("utf-8").splitlines(keepends=True)[:5]), "utf-8")
     judged = replace(JUDGED, golden=str(few), corpus=str(few), profile_rounds=1, python=python)
-    verdict = validation.validate(tmp_path / "artifact", source, tmp_path / "reports", judged)
+    verdict = validation.validate(
+        tmp_path / "artifact", source, tmp_path / "reports", judged, asked_of(tmp_path / "artifact")
+    )
     assert verdict.passed, verdict.failures()
     measured = json.loads((tmp_path / "reports" / "latency.json").read_text())
     assert measured["compiled"]["p50_ms"] > 0

@@ -11,6 +11,7 @@ import pytest
 from modelkiln.bounds import STRICT
 from modelkiln.checks.plugin import Judge
 from modelkiln.checks.test_noise import test_bounds_are_above_the_uncompiled_models_own_noise as judge_noise
+from modelkiln.figures import NOISE
 
 
 class Noisy:
@@ -21,14 +22,6 @@ class Noisy:
         return vectors if threads is None else vectors * np.float32(1 + 3e-7)
 
 
-class Node:
-    """What a judge needs of pytest's request."""
-
-    def __init__(self) -> None:
-        self.node = self
-        self.user_properties: list[Any] = []
-
-
 @pytest.mark.parametrize(
     ("bounds", "said"),
     [
@@ -36,17 +29,17 @@ class Node:
         ({"rtol": 1e-8}, "max_rel_difference_of_threads is"),
         ({"invariance_atol": 1e-8}, "invariance is"),
         ({"score_atol": 1e-5}, "rounding_of_scores is 0.0001, has to be at most 1e-05"),
-        ({"tie_atol": 1e-5}, "rounding_of_scores is 0.0001, has to be at most 1e-05"),
+        ({"tie_atol": 1e-5}, "rounding_of_ties is 0.0001, has to be at most 1e-05"),
     ],
 )
 def test_bound_below_the_models_own_noise_is_refused(bounds: dict[str, float], said: str) -> None:
-    judge = Judge(Node())  # type: ignore[arg-type]
+    judge = Judge(NOISE, replace(STRICT, **bounds), [])
     with pytest.raises(AssertionError, match="a bound below the uncompiled model's own noise means nothing") as raised:
-        judge_noise(Noisy(), ["a", "b"], replace(STRICT, **bounds), judge)  # type: ignore[arg-type]
+        judge_noise(Noisy(), ["a", "b"], judge)  # type: ignore[arg-type]
     assert said in str(raised.value)
 
 
 def test_bounds_above_the_models_own_noise_stand() -> None:
-    judge = Judge(Node())  # type: ignore[arg-type]
-    judge_noise(Noisy(), ["a", "b"], STRICT, judge)  # type: ignore[arg-type]
+    judge = Judge(NOISE, STRICT, [])
+    judge_noise(Noisy(), ["a", "b"], judge)  # type: ignore[arg-type]
     assert not judge.broken

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from earned import earned
 
 from modelkiln import ModelkilnError, promotion, registries
 from modelkiln.artifact import read_manifest, seal
@@ -16,7 +17,7 @@ from modelkiln.cli import app
 from modelkiln.contents import COMPILED, VERDICT
 from modelkiln.files import to_json
 from modelkiln.registries import Place, Ref, Registration, Version, find_version
-from modelkiln.verdict import Check, Figure, Verdict
+from modelkiln.verdict import Check, Figure
 
 Register = Callable[..., Version]
 
@@ -31,14 +32,18 @@ def place(embedded: Any) -> Place:
 def register(place: Place, tiny_artifact: Path, tmp_path: Path) -> Register:
     """Registers the tiny artifact as if another torch had compiled it, each time another version."""
 
-    def made(torch: str, cosine: float = 1.0, **changes: Any) -> Version:
+    def made(torch: str, cosine: float = 0.9999, **changes: Any) -> Version:
         folder = Path(shutil.copytree(tiny_artifact, tmp_path / torch))
         manifest = read_manifest(folder)
-        digest = seal(folder, replace(manifest, toolchain={**manifest.toolchain, "torch": torch})).digest
-        check = Check("vectors: texts", "passed", {"min_cosine": Figure(cosine, 0.9999, "at least")})
-        verdict = replace(Verdict(True, digest, checks=[check]), **changes)
+        manifest = seal(folder, replace(manifest, toolchain={**manifest.toolchain, "torch": torch}))
+        verdict = earned(manifest, **changes)
+        for check in verdict.checks:
+            if check.name == "vectors: real texts[document]":
+                check.figures["min_cosine"] = Figure(cosine, 0.9999, "at least")
         extras = {VERDICT: to_json(asdict(verdict))} if changes != {"passed": None} else {}
-        made = Registration("keywords", "test", COMPILED, digest, folder, extras, {"git_commit": torch}, "# card")
+        made = Registration(
+            "keywords", "test", COMPILED, manifest.digest, folder, extras, {"git_commit": torch}, "# card"
+        )
         return place.registry.register(made, place.options)
 
     return made
@@ -115,10 +120,10 @@ def test_commands_list_compare_promote_and_roll_back(
     assert ("champion" in lines[0], "champion" in lines[1], second.digest[:12] in lines[1]) == (False, True, True)
     changed = run(capsys, "diff", "keywords/1", "keywords@champion").splitlines()
     names = [line.rsplit(": ", 1)[0] for line in changed]
-    assert names == ["digest", "toolchain.torch", "vectors: texts: min_cosine", "git_commit"]
+    assert names == ["digest", "toolchain.torch", "vectors: real texts[document]: min_cosine", "git_commit"]
     assert f"{first.digest} -> {second.digest}" in changed[0]
     assert "2.11 -> 2.12" in changed[1]
-    assert "1 (at least 0.9999) -> 0.99995 (at least 0.9999)" in changed[2]
+    assert "0.9999 (at least 0.9999) -> 0.99995 (at least 0.9999)" in changed[2]
     assert run(capsys, "diff", "keywords/1", "keywords/1") == "no difference\n"
     assert run(capsys, "rollback", "keywords") == "mlflow:keywords@champion is version 1, and was 2\n"
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import warm
-from compiling import compile_here, fetch_local
+from compiling import asked_of, compile_here, fetch_local
 from tiny import build_tiny_model
 
 from modelkiln import ModelkilnError, recording, suite, tasks, validation
@@ -21,7 +21,7 @@ from modelkiln.artifact import read_manifest, seal
 from modelkiln.bounds import STRICT
 from modelkiln.files import sha256, to_json
 from modelkiln.params import Validate
-from modelkiln.recording import Said, answers_key, text_key
+from modelkiln.recording import Facts, Said, answers_key, row_key, text_key
 from modelkiln.verdict import Check, Figure, Verdict, completed, read_verdict
 
 # What a machine that serves need not have.
@@ -47,7 +47,8 @@ def judged(tiny_artifact: Path, tiny_source: Path, golden: Path, made_once: Any)
     def make(folder: Path) -> None:
         folder.mkdir()
         with warm.start():
-            validation.judge(tiny_artifact, tiny_source, folder, Validate(STRICT, str(golden), str(golden), 0))
+            params = Validate(STRICT, str(golden), str(golden), 0)
+            validation.judge(tiny_artifact, tiny_source, folder, params, asked_of(tiny_artifact))
 
     return made_once("judged", make)
 
@@ -140,7 +141,9 @@ def test_negative_check_of_the_source_stays_negative(
     assert not verdict.passed
 
 
-@pytest.mark.parametrize("name", ["vectors.npz", "answers.json", "golden.jsonl", "revision.json"])
+@pytest.mark.parametrize(
+    "name", ["vectors.npz", "ids.npz", "facts.json", "asked.json", "answers.json", "golden.jsonl", "revision.json"]
+)
 def test_recording_that_was_altered_judges_nothing(
     name: str, recorded: Path, tiny_artifact: Path, tmp_path: Path
 ) -> None:
@@ -156,7 +159,7 @@ def test_recording_that_was_altered_judges_nothing(
 @pytest.mark.parametrize(
     ("alter", "said"),
     [
-        (lambda index: index.update(format=9), "a recording of format 9; this modelkiln reads format 1"),
+        (lambda index: index.update(format=9), "a recording of format 9; this modelkiln reads format 2"),
         (lambda index: index.update(checks=[{}]), "the recording is damaged"),
         (lambda index: index.update(bounds=3), "the recording is damaged"),
         (lambda index: index["files"].pop("answers.json"), "answers.json is not listed"),
@@ -174,7 +177,7 @@ def test_vectors_that_are_no_arrays_are_one_line(recorded: Path, rewrite: Any) -
     (recorded / "vectors.npz").write_bytes(b"PK no arrays")
     digest = sha256(recorded / "vectors.npz")
     rewrite(lambda index: index["files"].update({"vectors.npz": digest}))
-    with pytest.raises(ModelkilnError, match=r"vectors\.npz: damaged"):
+    with pytest.raises(ModelkilnError, match=r"vectors\.npz or ids\.npz is damaged"):
         recording.read(recorded)
 
 
@@ -193,11 +196,14 @@ def test_what_was_said_is_read_as_it_was_written(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
     mode = {"keyphrase_ngram_range": (1, 2)}
     answers = [[("tram", 0.5)], []]
-    said = Said(dict(zip(map(text_key, TEXTS), vectors, strict=True)), {answers_key(TEXTS, mode): answers})
+    said = Said(dict(zip(map(text_key, TEXTS), vectors, strict=True)), answers={answers_key(TEXTS, mode): answers})
     check = Check("noise: x", "passed", {"a": Figure(0.5, None, "")})
     where = (source, tmp_path / "golden.jsonl", tmp_path / "corpus.jsonl")
     (folder / "stale").mkdir(parents=True)
-    recording.write(folder, said, *where, asdict(STRICT), {check.name: check})
+    said.ids.update({text_key(TEXTS[0]): [2, 7, 3], text_key(TEXTS[1]): [2, 3]})
+    said.vectors[row_key([2, 7, 3])] = vectors[0] * 2
+    said.facts = Facts(4, 0, {"model": {"type": "WordPiece"}}, {"stop_words.json": {"english": ["a"]}})
+    recording.write(folder, said, *where, None, asdict(STRICT), {check.name: check})
     assert not (folder / "stale").exists()
     read = recording.read(folder)
     assert (read.bounds, read.checks) == (asdict(STRICT), {check.name: check})
@@ -206,8 +212,12 @@ def test_what_was_said_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read.answers(tasks.load("keywords"), TEXTS, {"keyphrase_ngram_range": [1, 2]}) == answers
     assert (read.golden.read_text(), read.corpus.read_text()) == (where[1].read_text(), where[2].read_text())
     assert json.loads((folder / "golden" / "inputs.json").read_text()) == ["tram"]
-    with pytest.raises(ModelkilnError, match="has no vector of a text"):
-        read.embed(["another"])
+    assert read.token_ids(TEXTS[::-1]) == [[2, 3], [2, 7, 3]]
+    assert (read.embed_rows([[2, 7, 3]]) == vectors[:1] * 2).all()
+    assert read.facts(tasks.load("keywords")) == said.facts
+    for ask in (lambda: read.embed(["another"]), lambda: read.embed_rows([[2]]), lambda: read.token_ids(["another"])):
+        with pytest.raises(ModelkilnError, match=r"has no (vector|tokens) of a text"):
+            ask()
     with pytest.raises(ModelkilnError, match="has no answers to these texts in this mode"):
         read.answers(tasks.load("keywords"), TEXTS[::-1], mode)
     assert read.corpus == folder / "corpus.jsonl"

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from earned import earned
 
 from modelkiln import ModelkilnError, registration
 from modelkiln.artifact import read_manifest
+from modelkiln.bounds import STRICT
 from modelkiln.params import Upload
-from modelkiln.verdict import Check, Figure, Verdict
+from modelkiln.verdict import Check, Verdict
 
 GOLDEN = {"inputs": ["text"], "inference_params": [{"top_n": 5}], "predictions": [[[["text", 1.0]]]], "expected": []}
 SQLITE = {"tracking_uri": "sqlite:///registry/mlflow.db", "artifact_root": "registry/files"}
@@ -42,13 +44,12 @@ def registry(project: Path, mlflow_database: Path) -> Path:
 
 @pytest.fixture
 def verdict(tiny_artifact: Path) -> Verdict:
-    check = Check("vectors: golden texts", "passed", {"min_cosine": Figure(1.0, 0.9999, "at least")})
-    return Verdict(True, read_manifest(tiny_artifact).digest, checks=[check])
+    return earned(read_manifest(tiny_artifact))
 
 
 def test_receipt_is_the_same_again(project: Path, registry: Path, tiny_artifact: Path, verdict: Verdict) -> None:
-    first = registration.upload(tiny_artifact, verdict, GOLDEN, PARAMS)
-    assert first == registration.upload(tiny_artifact, verdict, GOLDEN, PARAMS)
+    first = registration.upload(tiny_artifact, verdict, STRICT, GOLDEN, PARAMS)
+    assert first == registration.upload(tiny_artifact, verdict, STRICT, GOLDEN, PARAMS)
     assert first == {
         "registry": "mlflow",
         "location": "sqlite:///registry/mlflow.db",
@@ -62,7 +63,7 @@ def test_receipt_is_the_same_again(project: Path, registry: Path, tiny_artifact:
 
 
 def test_version_holds_lineage_card_and_golden_samples(project: Path, tiny_artifact: Path, verdict: Verdict) -> None:
-    registration.upload(tiny_artifact, verdict, GOLDEN, PARAMS)
+    registration.upload(tiny_artifact, verdict, STRICT, GOLDEN, PARAMS)
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{project}/registry/mlflow.db")
@@ -73,7 +74,7 @@ def test_version_holds_lineage_card_and_golden_samples(project: Path, tiny_artif
     assert version.tags["artifact_digest"] == verdict.artifact
     assert version.tags["source_revision"] == read_manifest(tiny_artifact).source["revision"]
     assert version.tags["dvc_lock_md5"] == registration.lock_md5(project / "dvc.lock")
-    assert "| vectors: golden texts: min_cosine | 1 | at least 0.9999 |" in version.description
+    assert "| vectors: real texts[document]: min_cosine | 0.9999 | at least 0.9999 |" in version.description
     golden = Path(client.download_artifacts(version.run_id, "golden", str(project)))
     assert {path.stem: json.loads(path.read_text()) for path in golden.iterdir()} == {
         name: GOLDEN[name] for name in ("inputs", "inference_params", "predictions")
@@ -87,15 +88,15 @@ def test_version_holds_lineage_card_and_golden_samples(project: Path, tiny_artif
             {"passed": False, "checks": [Check("vectors", "failed", reason="min_cosine is 0.5")]},
             "negative: vectors: min_cosine",
         ),
-        ({"artifact": "0" * 64}, "the verdict is of artifact 0000"),
-        ({"artifact": ""}, "the verdict is of artifact "),
+        ({"artifact": "0" * 64}, "its verdict is of artifact 0000"),
+        ({"artifact": ""}, "its verdict is of artifact "),
     ],
 )
 def test_artifact_without_a_positive_verdict_of_its_own_is_refused(
     changes: dict[str, Any], message: str, project: Path, tiny_artifact: Path, verdict: Verdict
 ) -> None:
     with pytest.raises(ModelkilnError, match=f"not registered: .*{message}"):
-        registration.upload(tiny_artifact, replace(verdict, **changes), GOLDEN, PARAMS)
+        registration.upload(tiny_artifact, replace(verdict, **changes), STRICT, GOLDEN, PARAMS)
     assert not (project / "registry").exists()
 
 
@@ -125,7 +126,7 @@ def test_alias_that_has_moved_on_is_noticed(
 ) -> None:
     from mlflow import MlflowClient
 
-    receipt = registration.upload(tiny_artifact, verdict, GOLDEN, PARAMS)
+    receipt = registration.upload(tiny_artifact, verdict, STRICT, GOLDEN, PARAMS)
     client = MlflowClient(f"sqlite:///{project}/registry/mlflow.db")
     tags = {"content_digest": "0" * 64, "complete": "true"}
     client.create_model_version("keywords", "somewhere", tags=tags)
@@ -138,7 +139,7 @@ def test_remote_that_dvc_does_not_know_is_refused(
 ) -> None:
     subprocess.run(["dvc", "init", "-q"], check=True)
     with pytest.raises(ModelkilnError, match=r"DVC has no remote 'prod'; add it with `dvc remote add prod s3://"):
-        registration.upload(tiny_artifact, verdict, GOLDEN, replace(PARAMS, remote="prod"))
+        registration.upload(tiny_artifact, verdict, STRICT, GOLDEN, replace(PARAMS, remote="prod"))
     subprocess.run(["dvc", "remote", "add", "prod", "s3://bucket/path"], check=True)
-    receipt = registration.upload(tiny_artifact, verdict, GOLDEN, replace(PARAMS, remote="prod"))
+    receipt = registration.upload(tiny_artifact, verdict, STRICT, GOLDEN, replace(PARAMS, remote="prod"))
     assert receipt["version"] == "1"

@@ -14,17 +14,18 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from earned import earned
 from keys import key_pair
 from registries.mlflow_places import Place
 from sealed import seal_artifact
 
 from modelkiln import ModelkilnError, contents, registration, registries, signing
 from modelkiln.artifact import MANIFEST, content_digest, read_manifest, verify
+from modelkiln.bounds import STRICT
 from modelkiln.cli.artifacts import verify as verify_command
 from modelkiln.cli.lineage import sign as sign_command
 from modelkiln.files import relative_files
 from modelkiln.params import Upload
-from modelkiln.verdict import Check, Verdict
 
 GOLDEN = {name: [] for name in contents.GOLDEN}
 
@@ -233,9 +234,10 @@ def test_commands_sign_and_verify(
 
 
 def upload(artifact: Path, place: Place, alias: str = "champion") -> registration.Receipt:
-    verdict = Verdict(True, read_manifest(artifact).digest, checks=[Check("vectors: golden texts", "passed")])
+    verdict = earned(read_manifest(artifact))
     options = {"tracking_uri": place.options.tracking_uri, "artifact_root": place.options.artifact_root}
-    return registration.upload(artifact, verdict, GOLDEN, Upload("mlflow", "test", place.name, alias, options=options))
+    params = Upload("mlflow", "test", place.name, alias, options=options)
+    return registration.upload(artifact, verdict, STRICT, GOLDEN, params)
 
 
 def test_upload_signs_where_it_has_a_key(

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from compiling import compile_here, fetch_local
+from earned import earned
 
 from modelkiln import ModelkilnError, contents, registration, registries, sources
 from modelkiln.artifact import read_manifest
+from modelkiln.bounds import STRICT
 from modelkiln.contents import GOLDEN_FILES
 from modelkiln.files import relative_files, to_json, write_text
 from modelkiln.golden import read_registered, read_samples
 from modelkiln.params import Download, Upload
 from modelkiln.registries import Place, Ref, Version
 from modelkiln.trained import register_trained
-from modelkiln.verdict import Check, Verdict
 
 TEXTS = [sample.text for sample in read_samples()[::10]]
 SQLITE = {"tracking_uri": "sqlite:///registry/mlflow.db", "artifact_root": "registry/files"}
@@ -148,24 +149,24 @@ def test_both_versions_know_each_other_and_the_link_is_made_once(
     trained: Version, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     artifact = compile_here("generic", fetch(tmp_path / "source", version=1), tmp_path / "compiled", 48)
-    verdict = Verdict(True, read_manifest(artifact).digest, checks=[Check("vectors", "passed")])
+    verdict = earned(read_manifest(artifact))
     params = Upload("mlflow", "test", "keywords", "champion", options=SQLITE)
     with monkeypatch.context() as patch:  # a crash between the two
         patch.setattr(place.registry, "link", None)
         with pytest.raises(TypeError):
-            registration.upload(artifact, verdict, GOLDEN, params, download(version=1))
+            registration.upload(artifact, verdict, STRICT, GOLDEN, params, download(version=1))
     with pytest.raises(ModelkilnError, match="champion"):
         place.registry.resolve(Ref("mlflow", "keywords", alias="champion"), place.options)
     for section in (download(version=1), None):  # params.yaml may have gone on to another source
-        registration.upload(artifact, verdict, GOLDEN, params, section)
+        registration.upload(artifact, verdict, STRICT, GOLDEN, params, section)
     compiled = place.registry.resolve(Ref("mlflow", "keywords", alias="champion"), place.options)
     assert compiled.tags["source_id"] == "mlflow:keywords-trained/1"
     source = place.registry.resolve(Ref("mlflow", "keywords-trained", version="1"), place.options)
     assert source.compiled == ("mlflow:keywords/1",)
     # A second artifact of the same source is a second link.
     other = compile_here("generic", tmp_path / "source", tmp_path / "other", 32)
-    again = replace(verdict, artifact=read_manifest(other).digest)
-    registration.upload(other, again, GOLDEN, params, download(version=1))
+    again = earned(read_manifest(other))
+    registration.upload(other, again, STRICT, GOLDEN, params, download(version=1))
     source = place.registry.resolve(Ref("mlflow", "keywords-trained", version="1"), place.options)
     assert source.compiled == ("mlflow:keywords/1", "mlflow:keywords/2")
 

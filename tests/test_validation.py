@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compiling import compile_here, fetch_local
+from compiling import asked_of, compile_here, fetch_local
 from tiny import build_tiny_model
 
 from modelkiln import ModelkilnError, validation
@@ -29,19 +29,22 @@ PARAMS = Validate(STRICT, golden="", corpus="", profile_rounds=1)
 
 
 def judge(artifact: Path, source: Path, reports: Path, golden: Path) -> Verdict:
-    return validate(artifact, source, reports, replace(PARAMS, golden=str(golden), corpus=str(golden)))
+    return validate(
+        artifact, source, reports, replace(PARAMS, golden=str(golden), corpus=str(golden)), asked_of(artifact)
+    )
 
 
 def judge_only(artifact: Path, source: Path, reports: Path, golden: Path) -> Verdict:
     """Without the profile, which starts the uncompiled model twice more."""
     reports.mkdir()
-    return validation.judge(artifact, source, reports, replace(PARAMS, golden=str(golden), corpus=str(golden)))
+    params = replace(PARAMS, golden=str(golden), corpus=str(golden))
+    return validation.judge(artifact, source, reports, params, asked_of(artifact))
 
 
 def judged(artifact: Path, source: Path, tmp_path: Path, params: Validate, *extra: str) -> Verdict:
     """With params of its own."""
     (tmp_path / "reports").mkdir()
-    return validation.judge(artifact, source, tmp_path / "reports", params, *extra)
+    return validation.judge(artifact, source, tmp_path / "reports", params, asked_of(artifact), *extra)
 
 
 def to_line(name: str, text: str) -> str:
@@ -82,7 +85,7 @@ def test_good_artifact_passes_and_leaves_its_reports_which_are_those_of_the_suit
     # What upload depends on holds no time: the same judgement is the same bytes, also of the suite run by hand.
     suite = [sys.executable, "-m", "pytest", "--pyargs", "modelkiln.checks", "-p", "no:cacheprovider", "-q"]
     suite += ["--artifact", str(tiny_artifact), "--source", str(tiny_source), "--golden", str(golden)]
-    suite += ["--reports", str(tmp_path / "second")]
+    suite += ["--reports", str(tmp_path / "second"), "--asked", str(tmp_path / "first/evidence/asked.json")]
     done = subprocess.run(suite, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert re.search(r"\d\d passed, \d+ skipped", done.stdout)
@@ -174,7 +177,7 @@ def test_golden_file_that_is_none_names_the_line(
     assert not (tmp_path / "reports").exists()
     shipped = replace(PARAMS, golden=str(SHIPPED), corpus=str(tmp_path / "golden.jsonl"))
     with pytest.raises(ModelkilnError, match=message.replace("golden samples", "corpus")):
-        validate(tiny_artifact, tiny_source, tmp_path / "reports", shipped)
+        validate(tiny_artifact, tiny_source, tmp_path / "reports", shipped, asked_of(tiny_artifact))
 
 
 @pytest.mark.heavy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,7 @@ def test_verdict_that_is_borne_out_is_read(tmp_path: Path) -> None:
         (True, [NAN]),
         (True, [{**GOOD, "outcome": "skipped"}]),
         (True, [{**GOOD, "outcome": "failed"}]),
-        ("false", [GOOD]),
-        (1, [GOOD]),
-        (None, [GOOD]),
+        (True, [GOOD, GOOD]),
     ],
 )
 def test_verdict_that_its_checks_contradict_is_refused(passed: Any, checks: list[Any], tmp_path: Path) -> None:
@@ -50,8 +49,32 @@ def test_verdict_that_its_checks_contradict_is_refused(passed: Any, checks: list
         read_verdict(write(tmp_path, passed=passed, checks=checks))
 
 
+@pytest.mark.parametrize("passed", ["false", 1, None])
+def test_verdict_that_is_neither_is_refused(passed: Any, tmp_path: Path) -> None:
+    with pytest.raises(ModelkilnError, match=r"damaged: passed: expected true or false"):
+        read_verdict(write(tmp_path, passed=passed, checks=[GOOD]))
+
+
 @pytest.mark.parametrize(
-    "checks", [None, 3, [3], [{}], [{**GOOD, "figures": {"x": {"value": "high", "bound": 1, "side": "at most"}}}]]
+    "checks",
+    [
+        None,
+        3,
+        [3],
+        [{}],
+        [{**GOOD, "outcome": "splendid"}],
+        *(
+            [{**GOOD, "figures": {"x": {"value": 1.0, "bound": 1.0, "side": "at most", **wrong}}}]
+            for wrong in (
+                {"value": "high"},
+                {"side": "about"},
+                {"side": ""},
+                {"bound": None},
+                {"bound": math.inf},
+                {"value": math.nan},
+            )
+        ),
+    ],
 )
 def test_verdict_that_is_damaged_is_refused(checks: Any, tmp_path: Path) -> None:
     with pytest.raises(ModelkilnError, match=r"verdict\.json: the verdict is damaged"):

@@ -10,17 +10,20 @@ from typing import Any
 import pytest
 
 import modelkiln
-from modelkiln import artifact, env, recording, tasks
-from modelkiln.artifact import Manifest, encoder_digest
+from modelkiln import artifact, env, plan, recording, tasks
+from modelkiln.artifact import Manifest
+from modelkiln.asked import ASKED, Asked
+from modelkiln.asked import read as read_asked
 from modelkiln.bounds import Bounds
 from modelkiln.checks.answers import Answers
 from modelkiln.checks.plugin import IDENTITY, OF_THE_SOURCE, RECORD, ROWS, Judge, bounds_of
-from modelkiln.checks.uncompiled import Uncompiled
+from modelkiln.checks.uncompiled import Original, Uncompiled
 from modelkiln.encoder import Encoder, keep_vectors, load_encoders
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import sha256
-from modelkiln.golden import SHIPPED, Sample, read_samples
-from modelkiln.recording import Said
+from modelkiln.golden import SHIPPED, Sample, read_registered, read_samples
+from modelkiln.lengths import words_of
+from modelkiln.recording import Facts, Said
 from modelkiln.verdict import EVIDENCE
 
 SAID = pytest.StashKey[Said]()
@@ -51,6 +54,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         _folder(config, "--source"),
         golden_path(config),
         corpus_path(config),
+        config.getoption("--asked"),
         asdict(bounds_of(config)),
         config.stash[RECORD].of_the_source(),
     )
@@ -58,13 +62,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A check is made for each mode, or for each encoder, of the task where it wants to know which."""
-    task = _task(metafunc.config)
-    modes = [", ".join(f"{name} {value}" for name, value in params.items()) for params in task.GOLDEN_PARAMS]
+    name = _task(metafunc.config)
+    task, modes = tasks.load(name), plan.modes_of(name)
     if "mode" in metafunc.fixturenames:
         metafunc.parametrize("mode", range(len(modes)), ids=modes)
     if "corpus_mode" in metafunc.fixturenames:
-        if golden_path(metafunc.config) == corpus_path(metafunc.config):
-            metafunc.parametrize("corpus_mode", [None], ids=["every mode"])
+        if _same_texts(metafunc.config):
+            metafunc.parametrize("corpus_mode", [None], ids=[plan.EVERY_MODE])
         else:
             metafunc.parametrize("corpus_mode", range(len(modes)), ids=modes)
     if "encoder_name" in metafunc.fixturenames:
@@ -81,12 +85,20 @@ def corpus_path(config: pytest.Config) -> Path:
     return Path(config.getoption("--corpus") or golden_path(config))
 
 
-def _task(config: pytest.Config) -> tasks.Task:
+def _same_texts(config: pytest.Config) -> bool:
+    """Whether the corpus is the golden samples, in whatever file."""
+    golden, corpus = golden_path(config), corpus_path(config)
+    return golden == corpus or (golden.is_file() and corpus.is_file() and sha256(golden) == sha256(corpus))
+
+
+def _task(config: pytest.Config) -> str:
     """The artifact's task; of an artifact that can't be read, any: the check of its bytes will say so."""
     try:
-        return tasks.load(artifact.read_manifest(_folder(config, "--artifact")).task)
+        name = artifact.read_manifest(_folder(config, "--artifact")).task
+        tasks.load(name)
+        return name
     except (ModelkilnError, pytest.UsageError):
-        return tasks.load("keywords")
+        return "keywords"
 
 
 def _recording(config: pytest.Config) -> recording.Recording:
@@ -145,6 +157,27 @@ def corpus(pytestconfig: pytest.Config) -> list[Sample]:
     return read_samples(path, "the corpus")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def counts(golden: list[Sample], corpus: list[Sample], source: Path, pytestconfig: pytest.Config) -> None:
+    """What decides which checks apply goes into the verdict; see plan.COUNTS."""
+    registered = read_registered(source / "golden")
+    pytestconfig.stash[IDENTITY]["counts"] = {
+        "documents": len(_documents(golden, corpus)),
+        "words": len(words_of([sample.text for sample in golden])),
+        "graded": sum(bool(sample.keywords) for sample in corpus),
+        "registered": len(registered.inputs) if registered else 0,
+    }
+
+
+@pytest.fixture(scope="session")
+def asked(source: Path, pytestconfig: pytest.Config) -> Asked | None:
+    """What compile was asked for; None where nobody says so."""
+    path: Path | None = pytestconfig.getoption("--asked")
+    if path is None and recording.is_recording(source) and (source / ASKED).exists():
+        path = source / ASKED
+    return read_asked(path) if path else None
+
+
 @pytest.fixture(scope="session")
 def texts(golden: list[Sample]) -> list[str]:
     """The golden samples' texts."""
@@ -154,6 +187,10 @@ def texts(golden: list[Sample]) -> list[str]:
 @pytest.fixture(scope="session")
 def documents(golden: list[Sample], corpus: list[Sample]) -> list[str]:
     """The golden samples' texts and the corpus's, as many as are worth it; each once."""
+    return _documents(golden, corpus)
+
+
+def _documents(golden: list[Sample], corpus: list[Sample]) -> list[str]:
     return [*dict.fromkeys(sample.text for sample in (*golden, *corpus[:MOST]))]
 
 
@@ -194,9 +231,8 @@ def encoder(encoder_name: str, forgetful: Any) -> Encoder:
 @pytest.fixture
 def distinct_encoder(encoder_name: str, encoder: Encoder, manifest: Manifest, judge: Judge) -> Encoder:
     """Each of the compiled encoders that differ: in their graph, their tokenizer or their length."""
-    for other in list(manifest.encoders)[: list(manifest.encoders).index(encoder_name)]:
-        if encoder_digest(manifest, other) == encoder_digest(manifest, encoder_name):
-            judge.not_applicable(f"the same graph, tokenizer and length as encoder {other}")
+    if other := plan.same_encoder(manifest, encoder_name):
+        judge.not_applicable(f"the same graph, tokenizer and length as encoder {other}")
     return encoder
 
 
@@ -210,6 +246,12 @@ def uncompiled(source: Path, pytestconfig: pytest.Config) -> Iterator[Any]:
     pytestconfig.stash[SAID] = model.said
     yield model
     model.save()
+
+
+@pytest.fixture(scope="session")
+def facts(uncompiled: Original, manifest: Manifest) -> Facts:
+    """What the uncompiled model is."""
+    return uncompiled.facts(tasks.load(manifest.task))
 
 
 @pytest.fixture(scope="session")

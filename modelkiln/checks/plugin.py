@@ -7,13 +7,16 @@ import re
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from modelkiln.bounds import STRICT, Bounds
-from modelkiln.errors import one_line
+from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.verdict import EVIDENCE, EVIDENCE_FILES, NO_DEVICE, NOT_APPLICABLE, VERDICT, Check, Figure, Verdict
+
+if TYPE_CHECKING:
+    from modelkiln.figures import Limit
 
 PREDICTIONS = pytest.StashKey[dict[str, Any]]()  # the golden samples, for the registry
 ROWS = pytest.StashKey[dict[str, list[Any]]]()  # rows for the plots and the report, by the file that they go to
@@ -23,6 +26,7 @@ OF_THE_SOURCE = (
     "of_the_source"  # marks a check of the source itself: it needs the uncompiled model, and no compiled one
 )
 COMPILED = {"forgetful", "predictor", "served"}  # fixtures that run the compiled model
+SAID = 3  # of what a verdict lacks
 
 
 def pytest_load_initial_conftests(args: list[str], parser: pytest.Parser) -> None:
@@ -35,6 +39,7 @@ def pytest_load_initial_conftests(args: list[str], parser: pytest.Parser) -> Non
     group.addoption("--golden", type=Path, help="golden samples, JSONL of id and text (default: modelkiln's own)")
     group.addoption("--corpus", type=Path, help="JSONL of id, text and gold keywords (default: the golden samples)")
     group.addoption("--reports", type=Path, help="folder to write the verdict, the predictions and the evidence to")
+    group.addoption("--asked", type=Path, help="what compile was asked for: evidence/asked.json of a validation")
     group.addoption("--remember", type=Path, help="folder that keeps the uncompiled model's vectors for the next run")
     group.addoption("--without-device", metavar="REASON", help="rehearse: the uncompiled model runs in its place")
     for bound in fields(Bounds):
@@ -47,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if _asks_for_the_suite(config.invocation_params.args):
         config.stash[PREDICTIONS] = {}
         config.stash[ROWS] = {}
-        config.stash[IDENTITY] = {"artifact": ""}
+        config.stash[IDENTITY] = {"artifact": "", "counts": {}}
         config.addinivalue_line("markers", f"{OF_THE_SOURCE}: needs the uncompiled model, and no compiled one")
         config.stash[RECORD] = Record(config)
         config.pluginmanager.register(config.stash[RECORD], "modelkiln-record")
@@ -115,10 +120,7 @@ class Record:
         if folder is None:
             return
         checks = sorted(self._checks.values(), key=lambda check: _natural(check.name))
-        areas = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
-        missing = areas - {check.name.partition(":")[0] for check in checks}
-        error = self._error or (f"no checks of {', '.join(sorted(missing))} were run" if missing else "")
-        error = error if checks else "pytest found no checks to run"
+        error = self._error if checks else "pytest found no checks to run"
         if self._rehearsal:
             # What ran in the compiled model's place may speak against it, and never for it.
             against = ("failed", "error")
@@ -126,45 +128,65 @@ class Record:
             self._config.stash[PREDICTIONS].clear()
             self._config.stash[ROWS].clear()
             error = error or f"{NO_DEVICE}: {self._rehearsal}"
+        # Imported here: this module is loaded with every pytest run of the environment.
+        from modelkiln.files import to_json, write_text
+        from modelkiln.plan import suite_digest
+
         identity: dict[str, Any] = self._config.stash[IDENTITY]
         verdict = Verdict(
             passed=False,
             bounds=asdict(bounds_of(self._config)),
+            suite=suite_digest(),
             checks=checks,
             error=error,
             **identity,
         )
+        verdict = replace(verdict, error=error or self._flaws(verdict))
         verdict = replace(verdict, passed=exitstatus == 0 and verdict.is_borne_out())
-        # Imported here: this module is loaded with every pytest run of the environment.
-        from modelkiln.files import to_json, write_text
 
         write_text(folder / VERDICT, to_json(asdict(verdict)))
         write_text(folder / "predictions.json", to_json(self._config.stash[PREDICTIONS]))
         for name in EVIDENCE_FILES:
             write_text(folder / EVIDENCE / name, to_json(self._config.stash[ROWS].get(name, [])))
 
+    def _flaws(self, verdict: Verdict) -> str:
+        """What the run has left out of what the plan asks of it; nothing where the artifact can't be read."""
+        from modelkiln import gate
+        from modelkiln.artifact import read_manifest
+
+        if not verdict.artifact:
+            return ""
+        try:
+            found = gate.flaws(verdict, read_manifest(self._config.getoption("--artifact")))
+        except ModelkilnError as error:
+            return one_line(error)
+        return "; ".join(found[:SAID])
+
 
 class Judge:
-    """Holds figures against their bounds, and puts both on record, also when all is well.
+    """Holds a check's figures to the limits that the plan has for them, and puts both on record, also when all is well.
 
     A check goes on after a figure out of bounds, so that its other figures are on record too, and fails at its end.
     """
 
-    def __init__(self, request: pytest.FixtureRequest) -> None:
-        self._properties = request.node.user_properties
+    def __init__(self, limits: Mapping[str, Limit], bounds: Bounds, properties: list[tuple[str, object]]) -> None:
+        """`limits`: the check's, by the names of its figures; `properties`: where the figures go on record."""
+        self._limits = limits
+        self._bounds = bounds
+        self._properties = properties
         self.broken: list[str] = []  # what is out of bounds so far, in words
 
-    def at_most(self, name: str, value: float, bound: float) -> None:
-        """The check will fail unless value <= bound."""
-        self._hold(name, value, bound, "at most")
+    def hold(self, name: str, value: float) -> None:
+        """Puts a figure on record; the check will fail where it is out of its bound, or no number."""
+        limit = self._limits[name]
+        bound = getattr(self._bounds, limit.bound) if isinstance(limit.bound, str) else limit.bound
+        self._hold(name, value, bound, limit.side)
 
-    def at_least(self, name: str, value: float, bound: float) -> None:
-        """The check will fail unless value >= bound."""
-        self._hold(name, value, bound, "at least")
-
-    def known(self, name: str, value: float) -> None:
-        """Puts a figure on record that has no bound, but has to be a number."""
-        self._hold(name, value, None, "")
+    def hold_all(self, figures: Mapping[str, float]) -> None:
+        """Those of the figures that the check has."""
+        for name in self._limits:
+            if name in figures:
+                self.hold(name, figures[name])
 
     def not_applicable(self, reason: str) -> NoReturn:
         """Ends a check that has nothing to judge. It says so, and the verdict does not depend on it."""
@@ -198,7 +220,9 @@ def bounds_of(config: pytest.Config) -> Bounds:
 @pytest.fixture
 def judge(request: pytest.FixtureRequest) -> Judge:
     """See Judge."""
-    return Judge(request)
+    from modelkiln import plan
+
+    return Judge(plan.limits(_name(request.node.nodeid)), bounds_of(request.config), request.node.user_properties)
 
 
 def _asks_for_the_suite(arguments: Iterable[str]) -> bool:

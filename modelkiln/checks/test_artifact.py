@@ -1,4 +1,4 @@
-"""The artifact's bytes: all there, none changed, made from this source, and none of the original weights among them."""
+"""What the artifact holds and says: bytes as sealed, what was asked for, made from this source, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,28 +6,73 @@ from pathlib import Path
 
 import pytest
 
-from modelkiln.artifact import Manifest
+from modelkiln import backends, tasks, vocabulary
+from modelkiln.artifact import SBOM, TOKENIZER, Manifest
+from modelkiln.asked import Asked, differences, other_components
 from modelkiln.checks.plugin import Judge
 from modelkiln.files import read_json, sha256
+from modelkiln.recording import Facts
 from modelkiln.sources import REVISION
 
 
 def test_every_byte_is_as_sealed(manifest: Manifest, judge: Judge) -> None:
-    judge.at_least("files", len(manifest.files), 2)  # a graph and a tokenizer: verify() has seen each of them
+    judge.hold("files", len(manifest.files))  # a graph and a tokenizer: verify() has seen each of them
+
+
+def test_every_file_has_a_role(manifest: Manifest, folder: Path, facts: Facts, judge: Judge) -> None:
+    """A file that nothing reads is compared with nothing."""
+    backend = backends.load(manifest.backend)
+    roles = {TOKENIZER, SBOM, *(f"{tasks.FOLDER}/{name}" for name in facts.resources)}
+    for spec in manifest.encoders.values():
+        beside: list[str] = backend.refers_to(folder / spec.graph) if hasattr(backend, "refers_to") else []
+        roles |= {spec.graph, *((Path(spec.graph).parent / name).as_posix() for name in beside)}
+        roles |= {f"{spec.vocabulary}/{name}" for name in (vocabulary.WORDS, vocabulary.VECTORS) if spec.vocabulary}
+    strangers = sorted(set(manifest.files) - roles)
+    judge.hold("without_a_role", len(strangers))
+    assert not strangers, f"nothing reads these: {strangers}"
 
 
 @pytest.mark.of_the_source
 def test_source_is_as_it_was_fetched(source: Path, judge: Judge) -> None:
     revision = read_json(source / REVISION, "the source's revision")
     altered = [name for name, digest in revision["files"].items() if not _is(source / name, digest)]
-    judge.at_most("altered_source_files", len(altered), 0)
+    judge.hold("altered_source_files", len(altered))
     assert not altered, f"the source's files were changed since they were fetched: {altered}"
 
 
-def test_was_compiled_from_this_source(manifest: Manifest, source: Path) -> None:
+def test_was_compiled_from_this_source(manifest: Manifest, source: Path, judge: Judge) -> None:
     revision = read_json(source / REVISION, "the source's revision")
     del revision["files"]
-    assert manifest.source == revision, f"compiled from {manifest.source}, the source is {revision}"
+    others = {name for name in {*manifest.source, *revision} if manifest.source.get(name) != revision.get(name)}
+    judge.hold("other_facts", len(others))
+    assert not others, f"compiled from {manifest.source}, the source is {revision}"
+
+
+def test_is_what_was_asked_for(manifest: Manifest, asked: Asked | None, judge: Judge) -> None:
+    if asked is None:
+        judge.not_applicable("nobody says what compile was asked for (--asked)")
+    _hold_facts(judge, differences(manifest, asked.compile, asked.toolchain))
+
+
+def test_says_what_the_source_is(manifest: Manifest, facts: Facts, judge: Judge) -> None:
+    pairs = {
+        "dimension": (manifest.dimension, facts.dimension),
+        "pad_id": (manifest.pad_id, facts.pad_id),
+        "task's files": (
+            sorted(name for name in manifest.files if name.startswith(f"{tasks.FOLDER}/")),
+            sorted(f"{tasks.FOLDER}/{name}" for name in facts.resources),
+        ),
+    }
+    _hold_facts(judge, [f"{what} is {is_!r}, expected {was!r}" for what, (is_, was) in pairs.items() if is_ != was])
+
+
+def test_lists_what_serving_needs(folder: Path, manifest: Manifest, asked: Asked | None, judge: Judge) -> None:
+    assert SBOM in manifest.files, f"there is no {SBOM}"
+    if asked is None:
+        judge.not_applicable("nobody says what compile was asked for (--asked)")
+    others = other_components((folder / SBOM).read_text(encoding="utf-8", errors="replace"), asked.sbom)
+    judge.hold("other_components", len(others))
+    assert not others, f"{SBOM} is not of what judges, which serves as well: {others[:3]}; compile it again here"
 
 
 def test_carries_no_original_weights(manifest: Manifest, source: Path, judge: Judge) -> None:
@@ -37,8 +82,13 @@ def test_carries_no_original_weights(manifest: Manifest, source: Path, judge: Ju
     carried = [
         name for name, file in manifest.files.items() if file.sha256 in original or name.endswith(".safetensors")
     ]
-    judge.at_most("original_weights", len(carried), 0)
+    judge.hold("original_weights", len(carried))
     assert not carried, f"original weights beside the compiled ones: {carried}"
+
+
+def _hold_facts(judge: Judge, others: list[str]) -> None:
+    judge.hold("other_facts", len(others))
+    assert not others, "; ".join(others)
 
 
 def _is(path: Path, digest: str) -> bool:

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from modelkiln.bounds import Bounds
+from modelkiln.checks import inputs
 from modelkiln.checks.answers import Answers
 from modelkiln.checks.plugin import Judge
 from modelkiln.checks.uncompiled import Original, hold_vectors
 from modelkiln.encoder import Encoder
 from modelkiln.files import storable
+from modelkiln.lengths import words_of
+from modelkiln.recording import Facts
 
 TEXTS = {
     "empty": "",
@@ -29,18 +32,28 @@ TEXTS = {
 }
 
 
-def test_vectors(judge: Judge, uncompiled: Original, distinct_encoder: Encoder, bounds: Bounds) -> None:
+def test_vectors(judge: Judge, uncompiled: Original, distinct_encoder: Encoder) -> None:
     texts = [*TEXTS.values()]
-    hold_vectors(judge, uncompiled.embed(texts), distinct_encoder.encode(texts), bounds)
+    hold_vectors(judge, uncompiled.embed(texts), distinct_encoder.encode(texts))
+
+
+def test_special_tokens(
+    judge: Judge, uncompiled: Original, facts: Facts, distinct_encoder: Encoder, texts: list[str]
+) -> None:
+    """Each that the tokenizer has, written in texts: all of them in a call, and each text alone."""
+    asked = inputs.special_texts(facts.tokenizer, words_of(texts))
+    expected = uncompiled.embed(asked)
+    alone = np.concatenate([distinct_encoder.encode([text]) for text in asked])
+    together = distinct_encoder.encode(asked)
+    hold_vectors(judge, np.concatenate([expected, expected]), np.concatenate([together, alone]))
 
 
 def test_answers(judge: Judge, answers: Answers, predictor: Any, bounds: Bounds) -> None:
     task, params = answers.task, answers.task.GOLDEN_PARAMS[0]
     texts = [storable(text) for text in TEXTS.values()]
     parity = task.compare(*answers.both("hostile", texts, params), bounds.tie_atol)
-    judge.at_least("agreement", parity.figures["agreement"], bounds.min_agreement)
-    judge.at_most("max_score_difference", parity.figures["max_score_difference"], bounds.score_atol)
+    judge.hold_all(parity.figures)
     alone = {kind: task.predict(predictor, [text], params)[0] for kind, text in TEXTS.items()}
     broken = [kind for kind, answer in alone.items() if not all(np.isfinite(score) for _, score in answer)]
-    judge.at_most("not_finite", len(broken), 0)
+    judge.hold("not_finite", len(broken))
     assert not judge.broken, f"{'; '.join(judge.broken)}: {[*broken, *parity.failures]}"

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
-from modelkiln.bounds import Bounds
-from modelkiln.checks.lengths import BUCKETS, Bucket, lengths_of, text_of_length, words_of
+from modelkiln.asked import Asked
+from modelkiln.checks import inputs
 from modelkiln.checks.plugin import Judge, rounded
 from modelkiln.checks.uncompiled import Original, hold_vectors
 from modelkiln.encoder import Encoder
-from modelkiln.parity import compare_vectors, vector_differences
-from modelkiln.progress import track
+from modelkiln.lengths import BUCKETS, SHORT_WORD, Bucket, lengths_of, text_of_length, words_of
+from modelkiln.parity import vector_differences
+from modelkiln.recording import Facts
+from modelkiln.vocabulary import whole_words
 
-AT_ONCE = 1024  # words of the vocabulary
+OTHER_WORD = "i"  # one token too
+FULL = 170  # texts of three tokens: as many as go into one call of the packed layout
 
 
 def test_real_texts(
@@ -23,16 +29,15 @@ def test_real_texts(
     uncompiled: Original,
     distinct_encoder: Encoder,
     documents: list[str],
-    bounds: Bounds,
 ) -> None:
-    hold_vectors(judge, uncompiled.embed(documents), distinct_encoder.encode(documents), bounds)
+    hold_vectors(judge, uncompiled.embed(documents), distinct_encoder.encode(documents))
 
 
-def test_words(judge: Judge, uncompiled: Original, encoder: Encoder, texts: list[str], bounds: Bounds) -> None:
+def test_words(judge: Judge, uncompiled: Original, encoder: Encoder, texts: list[str]) -> None:
     """As they stand in the texts, so with capitals and full stops; and as candidates have them."""
     words = words_of(texts)
     words += [word.lower() for word in words]
-    hold_vectors(judge, uncompiled.embed(words), encoder.encode(words), bounds)
+    hold_vectors(judge, uncompiled.embed(words), encoder.encode(words))
 
 
 @pytest.mark.parametrize("bucket", BUCKETS, ids=str)
@@ -43,7 +48,6 @@ def test_every_length(
     encoder_name: str,
     bucket: Bucket,
     texts: list[str],
-    bounds: Bounds,
     evidence: dict[str, list[Any]],
 ) -> None:
     """From 1 token to beyond the longest that the encoder takes."""
@@ -60,23 +64,54 @@ def test_every_length(
         {"encoder": encoder_name, "tokens": tokens, "cosine": rounded(cosine, 7), "difference": rounded(difference)}
         for tokens, cosine, difference in zip(lengths, cosines.tolist(), differences.tolist(), strict=True)
     )
-    hold_vectors(judge, expected, found, bounds)
+    hold_vectors(judge, expected, found)
 
 
-def test_compiled_vocabulary(judge: Judge, encoder: Encoder, bounds: Bounds) -> None:
-    """Every word's vector is the one that the graph gives; that the graph is right is shown by the other checks."""
+def test_every_token(judge: Judge, uncompiled: Original, facts: Facts, distinct_encoder: Encoder) -> None:
+    """Each token that the source's tokenizer has, by its id, in calls of every number of texts."""
+    encoder = distinct_encoder
+    rows = inputs.token_rows(facts.tokenizer, *_template(uncompiled))
+    expected = uncompiled.embed_rows(rows)
+    longer = [*rows[0][:1], *rows[0]]  # one more token than the others: what makes these the short ones of a call
+    found = []
+    for number, (start, end) in enumerate(_calls(len(rows), encoder.spec.max_batch)):
+        if number % 2:
+            found.append(encoder.encode_rows([*rows[start:end], longer])[:-1])
+        else:
+            found.append(encoder.encode_rows(rows[start:end]))
+    judge.hold("tokens", len(rows))
+    hold_vectors(judge, expected, np.concatenate(found))
+
+
+def test_compiled_vocabulary(
+    judge: Judge, uncompiled: Original, facts: Facts, encoder: Encoder, asked: Asked | None
+) -> None:
+    """Every word's vector is the one that the uncompiled model gives, and no word is missing that it was to have."""
     vocabulary = encoder.vocabulary
     if vocabulary is None:
         judge.not_applicable("this encoder has no compiled vocabulary")
     words = vocabulary.words()
     kept = np.zeros((len(words), encoder.dimension), dtype=np.float32)
     vocabulary.fill(words, kept, range(len(words)))
-    starts = range(0, len(words), AT_ONCE)
-    encoder.vocabulary = None
-    try:
-        shown = track(starts, f"the vocabulary, {AT_ONCE} words at a time", len(starts))
-        computed = np.concatenate([encoder.encode(words[start : start + AT_ONCE]) for start in shown])
-    finally:
-        encoder.vocabulary = vocabulary
-    judge.at_most("max_abs_difference", compare_vectors(computed, kept).figures["max_abs_difference"], bounds.atol)
-    judge.at_least("words", len(words), 1)
+    rows = uncompiled.token_ids(words)
+    hold_vectors(judge, uncompiled.embed_rows(rows), kept)
+    judge.hold("words", len(words))
+    wanted = {*whole_words(Tokenizer.from_str(json.dumps(facts.tokenizer))), *(asked.words if asked else ())}
+    judge.hold("lacking", len(wanted - set(words)))
+
+
+def _template(uncompiled: Original) -> tuple[list[int], int]:
+    """The ids of a text of one token, and which of them is not the same in every text."""
+    one, other = uncompiled.token_ids([SHORT_WORD, OTHER_WORD])
+    assert len(one) == len(other), f"{SHORT_WORD!r} and {OTHER_WORD!r} have to be one token each"
+    (place,) = [at for at, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]]
+    return one, place
+
+
+def _calls(rows: int, most: int) -> Iterator[tuple[int, int]]:
+    """Spans of 1, 1, 2, 2, 3, 3, … rows, and so on from the first when a call is full."""
+    start, size = 0, 2
+    while start < rows:
+        end = min(rows, start + size // 2)
+        yield start, end
+        start, size = end, size + 1 if size // 2 < min(most, FULL) or size % 2 == 0 else 2

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from modelkiln import env
+from modelkiln.artifact import read_manifest
+from modelkiln.asked import as_if_asked, without_table
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import read_json
 from modelkiln.golden import read_samples
@@ -23,6 +21,7 @@ from modelkiln.progress import say
 from modelkiln.proof import runtime
 from modelkiln.proof.build import Change, build
 from modelkiln.proof.fault import DoesNotApplyError, Fault, Good
+from modelkiln.proof.processes import busy_machine, no_orphans
 from modelkiln.sources import REVISION
 from modelkiln.validation import judge
 from modelkiln.verdict import NOT_APPLICABLE, Check, Figure, Verdict
@@ -34,8 +33,6 @@ ALL, NAMED = "all", "named"  # checks that judge a broken artifact
 THREADS = (1, 2)
 MOST_SAID = 200  # characters of a reason
 PLACE = re.compile(r"(?<![\w.…])(/[^/:\n]+)+/")  # the folders of an absolute path
-# Ends by itself when its parent is gone, even if that was killed.
-BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(1_000_000))"
 
 
 @dataclass(frozen=True)
@@ -89,14 +86,14 @@ def prove(good: Good, faults: Sequence[Fault], params: Validate, good_runs: int,
     for path in (params.golden, params.corpus):
         read_samples(Path(path))
     env.keep_libraries_quiet()
-    with tempfile.TemporaryDirectory(prefix="modelkiln-proof-") as folder, _no_orphans():
+    with tempfile.TemporaryDirectory(prefix="modelkiln-proof-") as folder, no_orphans():
         scratch = Path(folder).resolve()
         refusals = _first_runs(good, params, scratch) if good_runs else []
         if refusals:  # what they say of broken ones would mean nothing
             return Proof([], 1, refusals)
         rows = [_try(fault, good, params, scratch, checks, f"{i}/{len(faults)}") for i, fault in enumerate(faults, 1)]
         if good_runs > 1:
-            with _busy_machine():
+            with busy_machine():
                 for number in range(1, good_runs):
                     refusals += _run_again(good, params, scratch, number, good_runs)
     return Proof(rows, good_runs, refusals)
@@ -113,7 +110,7 @@ def _try(fault: Fault, good: Good, params: Validate, scratch: Path, checks: str,
             return Row(fault.name, fault.meaning, NOT_APPLICABLE, reason=str(reason))
         bounds = replace(params.bounds, **fault.bounds)
         only = ("-k", _files(fault)) if checks == NAMED else ()
-        verdict = _judge(folder, good.source, replace(params, bounds=bounds), scratch, *fault.arguments, *only)
+        verdict = _judge(folder, good, replace(params, bounds=bounds), scratch, *fault.arguments, *only)
     row = _row(fault, verdict, folder)
     by = f" by {row.caught_by}:" if row.caught_by else ""
     why = f" {row.figure}, {row.bound}" if row.figure else f" {row.reason}"
@@ -174,7 +171,7 @@ def _exceeded(check: Check) -> tuple[str, Figure] | None:
 
 def _first_runs(good: Good, params: Validate, scratch: Path) -> list[str]:
     """Why the good artifact was refused, and one that was built as the broken ones are but without a fault."""
-    refusals = _accept(_judge(good.folder, good.source, params, scratch), "the good artifact")
+    refusals = _accept(_judge(good.folder, good, params, scratch), "the good artifact")
     with _empty_folder(scratch) as folder:
         try:
             with _quiet(scratch):
@@ -182,14 +179,14 @@ def _first_runs(good: Good, params: Validate, scratch: Path) -> list[str]:
         except DoesNotApplyError as reason:
             say(f"the good artifact, built again: {reason}")
             return refusals
-        return refusals + _accept(_judge(folder, good.source, params, scratch), "the good artifact, built again")
+        return refusals + _accept(_judge(folder, good, params, scratch), "the good artifact, built again")
 
 
 def _run_again(good: Good, params: Validate, scratch: Path, number: int, good_runs: int) -> list[str]:
     threads = THREADS[number % len(THREADS)]
     what = f"the good artifact on a busy machine, run {number + 1} of {good_runs}, threads: {threads}"
     with env.thread_count(threads):
-        verdict = _judge(good.folder, good.source, params, scratch, *runtime.arguments(threads=threads))
+        verdict = _judge(good.folder, good, params, scratch, *runtime.arguments(threads=threads))
     return _accept(verdict, what)
 
 
@@ -199,11 +196,15 @@ def _accept(verdict: Verdict, what: str) -> list[str]:
     return refused
 
 
-def _judge(artifact: Path, source: Path, params: Validate, scratch: Path, *extra: str) -> Verdict:
+def _judge(folder: Path, good: Good, params: Validate, scratch: Path, *extra: str) -> Verdict:
     """The verdict; the uncompiled model's vectors are computed once for all runs."""
     with _empty_folder(scratch) as reports, _quiet(scratch):
         try:
-            return judge(artifact, source, reports, params, "--remember", str(scratch / "remembered"), *extra)
+            made = read_manifest(folder)
+            asked = as_if_asked(good.folder, good.manifest)
+            if not any(spec.vocabulary for spec in made.encoders.values()):  # made without a table, to save time
+                asked = without_table(asked)
+            return judge(folder, good.source, reports, params, asked, "--remember", str(scratch / "remembered"), *extra)
         except ModelkilnError as error:  # the manifest; all else that it could be about has been read before
             return Verdict(False, "", checks=[Check("artifact: manifest", "error", reason=str(error))])
 
@@ -219,39 +220,6 @@ def _quiet(scratch: Path) -> Iterator[None]:
     """What compilers and pytest say goes into a file: it would be 50 times the same."""
     with (scratch / "log.txt").open("a", encoding="utf-8") as log, redirect_stderr(log), redirect_stdout(log):
         yield
-
-
-@contextmanager
-def _no_orphans() -> Iterator[None]:
-    """Ends, where Linux names them, the processes that an interrupt left running.
-
-    One that comes while a process is being started finds nobody yet who would end it, and it would write its reports
-    into a folder that is gone by then.
-    """
-    before = _children()
-    try:
-        yield
-    finally:
-        for child in _children() - before:
-            with suppress(ProcessLookupError, ChildProcessError):
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-
-
-def _children() -> set[int]:
-    return {int(child) for path in Path("/proc/self/task").glob("*/children") for child in path.read_text().split()}
-
-
-@contextmanager
-def _busy_machine() -> Iterator[None]:
-    """As many processes as there are cores, that do nothing and never rest."""
-    processes = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(os.cpu_count() or 1)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from modelkiln.encoder import Encoder
 
 
+FOLDER = "task"  # of those files, in the artifact
+
+
 class Task(Protocol):
     """What a module in this folder has to offer."""
 
@@ -24,6 +27,9 @@ class Task(Protocol):
 
     def resources(self) -> dict[str, str]:
         """Files that the artifact carries for the predictor, {name: text}."""
+
+    def reference_resources(self) -> dict[str, Any]:
+        """What those files have to say, as JSON, by the library that users know, and not by our own copy of it."""
 
     def build(self, encoders: Mapping[str, Encoder], folder: Path) -> Any:
         """The predictor over an artifact's encoders; `folder` is the verified artifact."""

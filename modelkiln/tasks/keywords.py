@@ -34,6 +34,13 @@ def resources() -> dict[str, str]:
     return {STOP_WORDS: json.dumps({"english": sorted(ENGLISH_STOP_WORDS)}, indent=0) + "\n"}
 
 
+def reference_resources() -> dict[str, Any]:
+    """The stop words that KeyBERT's candidates are made without: those that scikit-learn's vectorizer leaves out."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    return {STOP_WORDS: {"english": sorted(CountVectorizer(stop_words="english").get_stop_words())}}
+
+
 def build(encoders: Mapping[str, Encoder], folder: Path) -> KeywordExtractor:
     """The extractor of a verified artifact."""
     # Here, not above: the compile stage needs only the names and the resources of this module, and is not to run again

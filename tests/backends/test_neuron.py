@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 import torch
 from compiling import compile_simulated
+from earned import earned
 
 import modelkiln
 from modelkiln import ModelkilnError, backends, inferentia, params, plugins, registration
 from modelkiln.artifact import read_manifest
 from modelkiln.backends import neuron, neuronx
+from modelkiln.bounds import STRICT
 from modelkiln.encoder import load_encoders
 from modelkiln.params import Upload
 from modelkiln.reference import load_uncompiled
-from modelkiln.verdict import Check, Verdict
 
 BACKENDS = ("neuron", "neuronx")
 TEXTS = [
@@ -227,13 +228,13 @@ def test_simulated_artifact_is_registered_in_a_test_registry_only(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = simulated("neuronx")
-    verdict = Verdict(True, read_manifest(folder).digest, checks=[Check("vectors: texts", "passed")])
+    verdict = earned(read_manifest(folder))
     golden = {"inputs": ["text"], "inference_params": [{}], "predictions": [[]]}
     place = {"tracking_uri": f"sqlite:///{mlflow_database}", "artifact_root": str(tmp_path / "files")}
     upload = Upload("mlflow", "neuron-test", "neuron-test", "champion", options=place)
     with pytest.raises(ModelkilnError, match=r"compiled with a simulator.*test_registry"):
-        registration.upload(folder, verdict, golden, upload)
-    assert registration.upload(folder, verdict, golden, replace(upload, test_registry=True))["version"] == "1"
+        registration.upload(folder, verdict, STRICT, golden, upload)
+    assert registration.upload(folder, verdict, STRICT, golden, replace(upload, test_registry=True))["version"] == "1"
 
 
 @pytest.mark.parametrize("name", plugins.known("backends"))

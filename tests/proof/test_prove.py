@@ -24,7 +24,8 @@ from modelkiln.artifact import read_manifest
 from modelkiln.proof import texts
 from modelkiln.proof.catalogue import choose
 from modelkiln.proof.fault import Fault, Good, copy_good
-from modelkiln.proof.prove import BY_CHANCE, REFUSED, SLIPPED, Proof, Row, _busy_machine, _files, _row, table
+from modelkiln.proof.processes import busy_machine
+from modelkiln.proof.prove import BY_CHANCE, REFUSED, SLIPPED, Proof, Row, _files, _row, table
 from modelkiln.verdict import NOT_APPLICABLE, Check, Figure, Verdict
 
 FAULT = Fault("kind", "what is wrong", ("vectors", "keywords"), copy_good)
@@ -107,7 +108,7 @@ def test_named_checks_are_the_files_of_the_areas() -> None:
 
 def test_machine_is_kept_busy_no_longer_than_asked() -> None:
     before = psutil.Process().children()
-    with _busy_machine():
+    with busy_machine():
         children = set(psutil.Process().children()).difference(before)
         assert len(children) >= (os.cpu_count() or 1)
     assert not [child for child in children if child.is_running()]

@@ -39,7 +39,7 @@ def test_hostile_text_is_shown_and_not_obeyed(altered: Folders) -> None:
     change(folder / "latency.json", compiled={"docs_per_s": {HOSTILE: 3.0}}, error=HOSTILE)
     change(source / "revision.json", model=HOSTILE, files={HOSTILE: HOSTILE}, **{HOSTILE: HOSTILE})
     check = asdict(Check(f"vectors: {HOSTILE}", "failed", {HOSTILE: Figure(2.0, 1.0, "at most")}, HOSTILE))
-    checks = [check, {**check, "figures": {}, "name": HOSTILE, "outcome": HOSTILE}]
+    checks = [check, {**check, "figures": {}, "name": HOSTILE}]
     change(
         folder / "verdict.json", passed=False, checks=checks, error=HOSTILE, artifact=HOSTILE, source={"id": HOSTILE}
     )
@@ -96,6 +96,9 @@ def test_damaged_file_is_named(altered: Folders, name: str, contents: str | None
     assert ("✗ Refused" in page.text) is (name == "verdict.json")
 
 
+CHECK = {"name": "a: b", "outcome": "failed", "figures": {}, "reason": ""}
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -106,8 +109,10 @@ def test_damaged_file_is_named(altered: Folders, name: str, contents: str | None
         {"checks": [{"name": 5, "outcome": "passed", "figures": {}, "reason": ""}]},
         {"checks": [{"name": "a: b", "outcome": "passed", "figures": {}, "reason": ["x"]}]},
         {"checks": [{"name": "a: b", "outcome": "passed", "reason": "", "figures": {"f": {"value": 1, "bound": 1}}}]},
-        {"checks": [asdict(Check("a: b", "failed", {"f": Figure("1", 1.0, "at most")}))]},  # type: ignore[arg-type]
-        {"checks": [asdict(Check("a: b", "failed", {"f": Figure(1.0, 1.0, "about")}))]},
+        {"checks": [{**CHECK, "figures": {"f": {"value": "1", "bound": 1.0, "side": "at most"}}}]},
+        {"checks": [{**CHECK, "figures": {"f": {"value": 1.0, "bound": 1.0, "side": "about"}}}]},
+        {"checks": [{**CHECK, "figures": {"f": {"value": 1.0, "bound": None, "side": "at most"}}}]},
+        {"checks": [{**CHECK, "outcome": "splendid"}]},
     ],
     ids=str,
 )

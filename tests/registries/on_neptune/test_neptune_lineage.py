@@ -6,12 +6,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from earned import earned
 from keys import key_pair
 from neptune_server import NeptuneServer
 from neptune_server.samples import trained
 from sealed import SOURCE, seal_artifact
 
 from modelkiln import contents, registration, registries, signing
+from modelkiln.bounds import STRICT
 from modelkiln.files import to_json, write_text
 from modelkiln.lineage import Unknown
 from modelkiln.lineage.comparison import verify_provenance
@@ -19,7 +21,7 @@ from modelkiln.lineage.statement import make_statement
 from modelkiln.lineage.trace import trace
 from modelkiln.params import Upload
 from modelkiln.registries import neptune
-from modelkiln.verdict import Check, Verdict
+from modelkiln.verdict import Verdict
 
 pytestmark = pytest.mark.heavy
 GOLDEN = {name: [] for name in contents.GOLDEN}
@@ -48,9 +50,9 @@ def digest(
     source = neptune.register(trained(tmp_path / "trained"), options)
     revision = {**SOURCE, "variant": "trained", "source": "registry", "id": source.ref, "revision": source.digest}
     manifest = seal_artifact(tmp_path / "artifacts/compiled", source=revision)
-    verdict = Verdict(True, manifest.digest, checks=[Check("vectors: golden texts", "passed")])
+    verdict = earned(manifest)
     params = Upload("neptune", "modelkiln-dev", "KEYWORDS", "champion")
-    registration.upload(tmp_path / "artifacts/compiled", verdict, GOLDEN, params)
+    registration.upload(tmp_path / "artifacts/compiled", verdict, STRICT, GOLDEN, params)
     return manifest.digest
 
 

@@ -6,11 +6,13 @@ import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from modelkiln.encoder import Encoder
+if TYPE_CHECKING:
+    from modelkiln.encoder import Encoder
 
 SHORT_WORD = "a"  # one token in every tokenizer that has Latin letters
-EVERY = 128  # up to here each length is tried, and then every fifth, which meets every remainder of 4, 8 and 16
+EVERY = 256  # up to here each length is tried, and then every fifth, which meets every remainder of 4, 8 and 16
 
 
 @dataclass(frozen=True)
