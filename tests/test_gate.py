@@ -66,10 +66,6 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "bounds emptied": (lambda data: data.update(bounds={}), "its bounds are none"),
     "a bound of 1e9": (lambda data: data["bounds"].update(atol=1e9), "its bounds are none"),
     "a bound of 1": (lambda data: data["bounds"].update(atol=1.0), "expected at most 1.0"),
-    "a loose bound throughout": (
-        lambda data: (data["bounds"].update(atol=0.5), loosen(data, "max_abs_difference", 0.5)),
-        "its bound atol is 0.5",
-    ),
     "a figure's bound of 1e9": (lambda data: loosen(data, "max_norm_difference", 1e9), "expected at most 0.001"),
     "a figure left out": (lambda data: change(data, REAL, figures={}), "lacks the figure min_cosine"),
     "a side that does not exist": (
@@ -148,7 +144,7 @@ def test_forged_verdict_is_not_registered(
     assert not (tmp_path / "registry").exists()
 
 
-@pytest.mark.parametrize("forged", ["one made-up check", "bounds emptied", "a loose bound throughout"], indirect=True)
+@pytest.mark.parametrize("forged", ["one made-up check", "bounds emptied", "a bound of 1"], indirect=True)
 def test_forged_verdict_is_not_promoted(forged: Path, tiny_artifact: Path, manifest: Manifest, embedded: Any) -> None:
     place = Place("mlflow", registries.load("mlflow"), embedded.options)
     extras = {VERDICT: forged.read_text()}
@@ -166,7 +162,7 @@ def test_bounds_have_to_be_those_of_params(manifest: Manifest) -> None:
     gate.require_pass(lossy, manifest, None, "not promoted")
 
 
-@pytest.mark.parametrize("name", [name for name in asdict(STRICT)])
+@pytest.mark.parametrize("name", list(asdict(STRICT)))
 def test_bound_beyond_the_loosest_is_not_promoted(name: str, manifest: Manifest) -> None:
     if (loose := 0.0 if name.startswith("min_") else 1.0) == getattr(LOOSEST, name):
         pytest.skip("nothing is looser")
@@ -186,7 +182,7 @@ def test_checks_of_what_applies_follow_from_the_counts(manifest: Manifest) -> No
 
 def test_negative_verdict_says_why(manifest: Manifest) -> None:
     negative = replace(earned(manifest), passed=False, checks=[Check("vectors", "failed", {}, "min_cosine is 0.5")])
-    with pytest.raises(ModelkilnError, match="its verdict is negative: vectors: min_cosine is 0.5"):
+    with pytest.raises(ModelkilnError, match=r"its verdict is negative: vectors: min_cosine is 0\.5"):
         gate.require_pass(negative, manifest, None, "not registered")
 
 
@@ -211,14 +207,9 @@ def test_plan_names_figures_that_bounds_have() -> None:
 
 
 def test_figure_is_no_figure_without_a_known_side() -> None:
-    for value, bound, side in (
-        (1.0, 1.0, "about"),
-        (1.0, None, "at most"),
-        (1.0, 1.0, ""),
-        (1.0, float("inf"), "at most"),
-    ):
+    for bound, side in ((1.0, "about"), (None, "at most"), (1.0, ""), (float("inf"), "at most")):
         with pytest.raises(ValueError, match="no figure"):
-            Figure(value, bound, side)
+            Figure(1.0, bound, side)
 
 
 def test_loosest_bounds_are_those_of_the_choices() -> None:

@@ -14,11 +14,14 @@ AREAS = {
     "artifact": "Is it the artifact that was compiled, every byte of it, and nothing else?",
     "serving": "Does it load where it will serve: in a fresh process, moved elsewhere?",
     "noise": "How much does the uncompiled model differ from itself?",
-    "vectors": "Are the vectors the uncompiled model's, at every length?",
+    "tokenizer": "Does it cut texts into the same tokens?",
+    "vectors": "Are the vectors the uncompiled model's, of every token and at every length?",
     "invariance": "Does a text have the same vector in any company?",
     "keywords": "Are the keywords the same, in every mode?",
+    "resources": "Is what the task ships what its library has?",
     "quality": "Are the keywords as good, where people have named the right ones?",
     "neighbours": "Are the nearest texts the same ones?",
+    "registered": "Does it answer as the trained model was registered to?",
     "hostile": "Does it take the texts that nobody should send?",
 }
 MARKS = {"passed": "✓", NOT_APPLICABLE: words.NOTHING}  # whatever else: it has failed
