@@ -4,7 +4,7 @@
     card.md                 for people
     golden/inputs.json, golden/inference_params.json, golden/predictions.json
     verdict.json            of an artifact: the judgement on it
-    model.sig               of an artifact, where upload had a key: its signature (signing.py)
+    model.sig, verdict.sig  of an artifact, where upload and validate had a key: the signatures (signing.py)
     contents.json           of everything else: size and sha256 of each file above, and where the model came from
 
 An artifact vouches for itself by its manifest. For a model that is none, contents.json does, and its own sha256 is the
@@ -30,6 +30,7 @@ MODEL = "model"
 CARD = "card.md"
 VERDICT = "verdict.json"
 SIGNATURE = f"{MODEL}.sig"
+VERDICT_SIGNATURE = "verdict.sig"
 CONTENTS = "contents.json"
 GOLDEN = ("inputs", "inference_params", "predictions")
 GOLDEN_FILES = tuple(f"golden/{name}.json" for name in GOLDEN)

@@ -6,7 +6,8 @@ Read by modelkiln:
     NEPTUNE_API_TOKEN     the key to a Neptune server, which also holds its address
     NEPTUNE_PROJECT       WORKSPACE/PROJECT on it: for `load`, and for upload where params.yaml names none
     MODELKILN_SIGNING_KEY, MODELKILN_SIGNING_PASSWORD
-                          file of the private key that `sign` and upload sign with, and its password
+                          file of the private key that `sign`, upload and validate sign with, and its password
+    MODELKILN_VERDICT_KEY file of a public key: a verdict that its owner has not signed is not registered or promoted
     HF_ENDPOINT           another Hugging Face hub than the public one
     HF_HUB_OFFLINE        1: the `hub` source refuses to run
     CXX                   the C++ compiler of backend `aotinductor` (default: g++)
@@ -42,6 +43,7 @@ from pathlib import Path
 
 TRUE = {"1", "on", "true", "yes"}
 SIGNING_KEY = "MODELKILN_SIGNING_KEY"
+VERDICT_KEY = "MODELKILN_VERDICT_KEY"
 SIGNING_PASSWORD = "MODELKILN_SIGNING_PASSWORD"  # noqa: S105 (its name)
 
 
@@ -51,15 +53,24 @@ def cache_folder() -> Path:
 
 
 def signing_key() -> Path | None:
-    """The private key to sign artifacts with, or None."""
-    named = os.environ.get(SIGNING_KEY)
-    return Path(named).expanduser() if named else None
+    """The private key to sign artifacts and verdicts with, or None."""
+    return _file_named_by(SIGNING_KEY)
+
+
+def verdict_key() -> Path | None:
+    """The public key by which verdicts have to be signed, or None."""
+    return _file_named_by(VERDICT_KEY)
 
 
 def signing_password() -> bytes | None:
     """What that key is encrypted with, or None."""
     password = os.environ.get(SIGNING_PASSWORD)
     return password.encode() if password else None
+
+
+def _file_named_by(variable: str) -> Path | None:
+    named = os.environ.get(variable)
+    return Path(named).expanduser() if named else None
 
 
 def mlflow_tracking_uri() -> str | None:

@@ -27,8 +27,8 @@ def at_least(bound: str | float) -> Limit:
 
 
 KNOWN = Limit("", None)
-NONE = at_most(0)
-SOME = at_least(1)
+NONE = at_most(0.0)
+SOME = at_least(1.0)
 INVARIANT = at_most("invariance_atol")
 VECTORS = {
     "min_cosine": at_least("min_cosine"),

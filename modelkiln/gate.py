@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from modelkiln import plan
+from modelkiln import env, plan, signing
 from modelkiln.artifact import Manifest
 from modelkiln.bounds import LOOSEST, Bounds
 from modelkiln.errors import ModelkilnError
+from modelkiln.files import to_json
 from modelkiln.plan import Expected, Subject
-from modelkiln.verdict import FEW, NOT_APPLICABLE, Check, Verdict
+from modelkiln.verdict import FEW, NOT_APPLICABLE, VERDICT, Check, Verdict
 
 AGAIN = "validate the artifact again with this modelkiln (`dvc repro validate`)"
 
@@ -52,6 +53,19 @@ def require_own_pass(verdict: Verdict, manifest: Manifest, refusal: str) -> None
         raise ModelkilnError(f"{refusal}: its verdict is negative: {verdict.reason()}")
     if verdict.artifact != manifest.digest:
         raise ModelkilnError(f"{refusal}: its verdict is of artifact {verdict.artifact}, this is {manifest.digest}")
+
+
+def require_signature(verdict: Verdict, signature: str, refusal: str) -> None:
+    """Returns where no key is asked for (env.verdict_key), or the verdict is signed by its owner.
+
+    Raises:
+        ModelkilnError: it is not signed, or by another key, or the verdict was changed since.
+    """
+    if key := env.verdict_key():
+        try:
+            signing.verify_text(VERDICT, to_json(asdict(verdict)), key, signature)
+        except ModelkilnError as error:
+            raise ModelkilnError(f"{refusal}: {error}") from error
 
 
 def flaws(verdict: Verdict, manifest: Manifest) -> list[str]:

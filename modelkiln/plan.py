@@ -144,7 +144,7 @@ def _has_far_words(subject: Subject, case: _Case) -> bool:  # noqa: ARG001
 
 EVERY_MODE = "every mode"
 CHECKS = (
-    _Check("artifact: every byte is as sealed", {"files": at_least(2)}, _once, _always),
+    _Check("artifact: every byte is as sealed", {"files": at_least(2.0)}, _once, _always),
     _Check("artifact: every file has a role", {"without_a_role": NONE}, _once, _always),
     _Check("artifact: source is as it was fetched", {"altered_source_files": NONE}, _once, _always),
     _Check("artifact: was compiled from this source", {"other_facts": NONE}, _once, _always),

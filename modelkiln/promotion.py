@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modelkiln import gate
 from modelkiln.artifact import MANIFEST, Manifest, read_manifest
-from modelkiln.contents import COMPILED, MODEL, VERDICT
+from modelkiln.contents import COMPILED, MODEL, VERDICT, VERDICT_SIGNATURE
 from modelkiln.errors import ModelkilnError
 from modelkiln.plan import suite_digest
 from modelkiln.registries import Place, Ref, Version
@@ -20,7 +20,8 @@ def promote(version: Version, alias: str, place: Place) -> None:
     Raises:
         ModelkilnError: the version is no compiled model with a verdict that modelkiln.gate takes for a pass.
     """
-    verdict, manifest = _judgement(version, place)
+    verdict, manifest, signature = _judgement(version, place)
+    gate.require_signature(verdict, signature, f"{version.ref}: not promoted")
     gate.require_pass(verdict, manifest, None, f"{version.ref}: not promoted")
     place.registry.set_alias(version, alias, place.options)
 
@@ -45,7 +46,8 @@ def roll_back(name: str, alias: str, place: Place) -> tuple[Version, Version]:
             f"knows; choose a version yourself: modelkiln versions {name}, then modelkiln promote {name}/N {alias}"
         )
     target = place.registry.resolve(Ref(place.name, name, version=previous), place.options)
-    verdict, manifest = _judgement(target, place)
+    verdict, manifest, signature = _judgement(target, place)
+    gate.require_signature(verdict, signature, f"{target.ref}: not promoted")
     if verdict.suite == suite_digest():
         gate.require_pass(verdict, manifest, None, f"{target.ref}: not promoted")
     else:
@@ -54,13 +56,14 @@ def roll_back(name: str, alias: str, place: Place) -> tuple[Version, Version]:
     return current, target
 
 
-def _judgement(version: Version, place: Place) -> tuple[Verdict, Manifest]:
-    """The verdict that a version was registered with, and the manifest of the artifact that it is of."""
+def _judgement(version: Version, place: Place) -> tuple[Verdict, Manifest, str]:
+    """The verdict that a version was registered with, the manifest of the artifact that it is of, and its signature."""
     if version.kind != COMPILED:
         raise ModelkilnError(f"{version.ref}: a {version.kind} model has no verdict, and so can't be promoted")
     with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
         folder = Path(scratch)
-        place.registry.fetch(version, folder, place.options, only=[VERDICT, f"{MODEL}/{MANIFEST}"])
+        wanted = [VERDICT, VERDICT_SIGNATURE, f"{MODEL}/{MANIFEST}"]
+        place.registry.fetch(version, folder, place.options, only=wanted)
         if not (folder / VERDICT).exists():
             raise ModelkilnError(f"{version.ref}: not promoted: it was registered without a verdict")
         manifest = read_manifest(folder / MODEL)
@@ -68,4 +71,6 @@ def _judgement(version: Version, place: Place) -> tuple[Verdict, Manifest]:
             raise ModelkilnError(
                 f"{version.ref}: not promoted: registered as artifact {version.digest}, and holds {manifest.digest}"
             )
-        return read_verdict(folder / VERDICT), manifest
+        signature = folder / VERDICT_SIGNATURE
+        signed = signature.read_text(encoding="utf-8") if signature.exists() else ""
+        return read_verdict(folder / VERDICT), manifest, signed

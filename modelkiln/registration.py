@@ -31,6 +31,7 @@ def upload(
     predictions: dict[str, Any],
     params: Upload,
     download: Download | None = None,
+    signature: str = "",
 ) -> Receipt:
     """Registers the artifact, links it with its source and moves the alias to it; doing it again changes nothing.
 
@@ -40,6 +41,7 @@ def upload(
         bounds: Those that it has to be judged by: params.yaml's.
         predictions: Its golden samples: inputs, inference_params, predictions.
         params: The upload section.
+        signature: Of the verdict (signing.sign_text), where it was signed.
         download: The download section: how to reach the registry that the source came from, where it came from one.
 
     Returns:
@@ -51,6 +53,7 @@ def upload(
     """
     manifest = artifact.verify(folder)
     gate.require_pass(verdict, manifest, bounds, "not registered")
+    gate.require_signature(verdict, signature, "not registered")
     if manifest.simulated and not params.test_registry:
         raise ModelkilnError(
             "not registered: it was compiled with a simulator, and nothing is known of how it runs on a device; "
@@ -61,6 +64,7 @@ def upload(
     registry_options = options("registries", params.registry, params.options, "upload.options")
     key = env.signing_key()
     signed = {contents.SIGNATURE: signing.new_signature(folder, key)} if key else {}
+    signed |= {contents.VERDICT_SIGNATURE: signature} if signature else {}
     lineage = read_lineage(manifest, params.remote)
     card = write_card(params.name, manifest, verdict, lineage)
     version = registry.register(

@@ -1,4 +1,4 @@
-"""Signatures of an artifact, by OpenSSF's model-signing: who has the key says that these are the files.
+"""Signatures of an artifact or a verdict, by OpenSSF's model-signing: who has the key says that it is this one.
 
 A signature is a Sigstore bundle over the sha256 of every file (https://github.com/sigstore/model-transparency), and can
 be checked by that project's own command as well. It lies beside the artifact, as `compiled.sig` beside `compiled`: an
@@ -17,6 +17,7 @@ from typing import Any
 
 from modelkiln import artifact, env
 from modelkiln.errors import ModelkilnError, one_line
+from modelkiln.files import write_text
 
 CURVES = "an EC key in PEM, of the curve secp256r1, secp384r1 or secp521r1"
 
@@ -37,15 +38,10 @@ def sign(folder: Path, key: Path, signature: Path) -> None:
     Raises:
         ModelkilnError: the artifact was altered, or this is no key to sign with.
     """
-    library = _library()
     artifact.verify(folder)
     if signature.resolve().is_relative_to(folder.resolve()):
         raise ModelkilnError(f"{signature}: lies in the artifact, which holds nothing but what its manifest lists")
-    _require_file(key, "the private key")
-    password = env.signing_password()
-    with _explained(f"{key}: can't sign with it (expected {CURVES}; its password in {env.SIGNING_PASSWORD})"):
-        signer = library.signing.Config().use_elliptic_key_signer(private_key=key, password=password)
-        signer.set_hashing_config(_every_file(library)).sign(folder, signature)
+    _sign(folder, key, signature)
 
 
 def new_signature(folder: Path, key: Path) -> str:
@@ -54,6 +50,43 @@ def new_signature(folder: Path, key: Path) -> str:
         path = Path(scratch) / "signature"
         sign(folder, key, path)
         return path.read_text(encoding="utf-8")
+
+
+def sign_text(name: str, text: str, key: Path) -> str:
+    """The text of a new signature of a file of that name and text, as of a folder that holds nothing else.
+
+    Raises:
+        ModelkilnError: this is no key to sign with.
+    """
+    with _alone(name, text) as folder:
+        signature = folder.with_name("signature")
+        _sign(folder, key, signature)
+        return signature.read_text(encoding="utf-8")
+
+
+def verify_text(name: str, text: str, key: Path, signature: str) -> None:
+    """Checks that the key's owner has signed a file of that name and text; see sign_text.
+
+    Raises:
+        ModelkilnError: there is no signature, it is another key's, or of another text.
+    """
+    if not signature:
+        raise ModelkilnError(f"{name}: is not signed, and has to be by the owner of {key} ({env.VERDICT_KEY})")
+    with _alone(name, text) as folder:
+        path = folder.with_name(f"{name}.sig")
+        path.write_text(signature, encoding="utf-8")
+        _require_file(key, "the public key")
+        try:
+            _verify(folder, key, path, name)
+        except ModelkilnError as error:
+            said = f"{name}: its signature is not by the owner of {key}, or it was changed since"
+            raise ModelkilnError(said) from error
+
+
+def require_key(key: Path) -> None:
+    """Raises a ModelkilnError where there is nothing to sign with: before the work whose result is to be signed."""
+    _library()
+    _require_file(key, "the private key")
 
 
 def verify(folder: Path, key: Path, signature: Path) -> None:
@@ -67,15 +100,38 @@ def verify(folder: Path, key: Path, signature: Path) -> None:
     Raises:
         ModelkilnError: there is no signature, it is another key's, or of other files.
     """
+    _require_file(signature, "the signature; if there is one elsewhere, name it by --signature")
+    _verify(folder, key, signature, artifact.MANIFEST)
+
+
+def _sign(folder: Path, key: Path, signature: Path) -> None:
+    library = _library()
+    _require_file(key, "the private key")
+    password = env.signing_password()
+    with _explained(f"{key}: can't sign with it (expected {CURVES}; its password in {env.SIGNING_PASSWORD})"):
+        signer = library.signing.Config().use_elliptic_key_signer(private_key=key, password=password)
+        signer.set_hashing_config(_every_file(library)).sign(folder, signature)
+
+
+def _verify(folder: Path, key: Path, signature: Path, covered: str) -> None:
+    """See verify; `covered` is the file that the signature must not leave out."""
     library = _library()
     _require_file(key, "the public key")
-    _require_file(signature, "the signature; if there is one elsewhere, name it by --signature")
     with _explained(f"{key}: no public key to verify with (expected {CURVES})"):
         verifier = library.verifying.Config().use_elliptic_key_verifier(public_key=key)
     with _explained(f"{folder}: refused, {signature} is no signature of it by {key}"):
         verifier.set_hashing_config(_every_file(library)).verify(folder, signature)
-        if artifact.MANIFEST not in _signed_files(signature):
-            raise ValueError(f"it does not cover {artifact.MANIFEST}")
+        if covered not in _signed_files(signature):
+            raise ValueError(f"it does not cover {covered}")
+
+
+@contextmanager
+def _alone(name: str, text: str) -> Iterator[Path]:
+    """A folder that holds nothing but a file of that name and text."""
+    with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
+        folder = Path(scratch) / "signed"
+        write_text(folder / name, text)
+        yield folder
 
 
 def _every_file(library: Any) -> Any:

@@ -10,7 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from modelkiln import artifact as artifacts
-from modelkiln import backends, interpreter, recording
+from modelkiln import backends, env, interpreter, recording, signing
+from modelkiln.contents import VERDICT_SIGNATURE
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import staged_folder, to_json, write_text
 from modelkiln.interpreter import Interpreter
@@ -57,6 +58,8 @@ def run_suite(
         where: Names that choice in messages.
         extra: Further arguments for pytest.
     """
+    if key := env.signing_key():
+        signing.require_key(key)
     arguments = ["--pyargs", "modelkiln.checks", "--verbose", "--no-header", "--tb=short"]
     # Not the settings, plug-ins' caches or conftest of whatever folder this is run in; and no plug-in but ours.
     arguments += ["-c", os.devnull, "-p", "no:cacheprovider", "-p", "modelkiln.checks.plugin"]
@@ -69,7 +72,11 @@ def run_suite(
         command = chosen.command("pytest", *arguments, "--rootdir", str(package / "checks"), *extra)
         # stdout is the stage's: pytest's report is progress here.
         done = subprocess.run(command, env=_environment(chosen), stdout=sys.stderr, check=False)
-    return settle(folder, done.returncode)
+    verdict = settle(folder, done.returncode)
+    if key:
+        text = (folder / VERDICT).read_text(encoding="utf-8")
+        write_text(folder / EVIDENCE / VERDICT_SIGNATURE, signing.sign_text(VERDICT, text, key))
+    return verdict
 
 
 def settle(folder: Path, exit_code: int) -> Verdict:

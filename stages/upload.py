@@ -6,8 +6,9 @@ from pathlib import Path
 
 from modelkiln import params, registration
 from modelkiln.artifact import read_manifest
+from modelkiln.contents import VERDICT_SIGNATURE
 from modelkiln.files import read_json, to_json, write_text
-from modelkiln.verdict import VERDICT, completed, read_verdict
+from modelkiln.verdict import EVIDENCE, VERDICT, completed, read_verdict
 from stages import COMPILED, RECEIPT, REPORTS, run
 
 
@@ -20,7 +21,9 @@ def upload() -> None:
         verdict = completed(verdict, by=read_verdict(reports / VERDICT))
     predictions = read_json(reports / "predictions.json", "the predictions")
     bounds = section.validate.bounds
-    receipt = registration.upload(COMPILED, verdict, bounds, predictions, section.upload, section.download)
+    signature = reports / EVIDENCE / VERDICT_SIGNATURE
+    signed = signature.read_text(encoding="utf-8") if signature.exists() else ""
+    receipt = registration.upload(COMPILED, verdict, bounds, predictions, section.upload, section.download, signed)
     write_text(RECEIPT, to_json(receipt))
 
 

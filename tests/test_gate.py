@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from compiling import asked_of
 from earned import COUNTS, earned
+from keys import key_pair
 
-from modelkiln import ModelkilnError, gate, plan, promotion, registration, registries, validation
+from modelkiln import ModelkilnError, gate, plan, promotion, registration, registries, signing, validation
 from modelkiln.artifact import Manifest, read_manifest
 from modelkiln.bounds import LOOSEST, STRICT, Bounds
 from modelkiln.contents import COMPILED, VERDICT
@@ -116,7 +117,9 @@ def test_suite_says_what_the_plan_asks_for(
     params = Validate(STRICT, str(golden), str(golden), profile_rounds=0)
     verdict = validation.judge(tiny_artifact, tiny_source, tmp_path, params, asked_of(tiny_artifact))
     assert verdict.passed
-    gate.require_pass(read_verdict(tmp_path / "verdict.json"), read_manifest(tiny_artifact), STRICT, "not registered")
+    read = read_verdict(tmp_path / "verdict.json")
+    gate.require_pass(read, read_manifest(tiny_artifact), STRICT, "not registered")
+    assert to_json(asdict(read)) == (tmp_path / "verdict.json").read_text()  # which is what a signature is of
     written = [(each.name, sorted(each.figures)) for each in verdict.checks if each.outcome != NOT_APPLICABLE]
     made_up = earned(read_manifest(tiny_artifact), counts=verdict.counts)
     assert sorted(written) == sorted(
@@ -197,6 +200,50 @@ def test_suite_digest_knows_each_file_that_judges(tmp_path: Path, monkeypatch: p
         assert plan.suite_digest() != before, name
         write_text(root / name, text)
     assert all((root / name).exists() for name in plan.JUDGES)
+
+
+def test_verdict_has_to_be_signed_where_a_key_is_given(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (key, public), (_, other) = key_pair(tmp_path, "team"), key_pair(tmp_path, "other")
+    verdict = earned(manifest)
+    signature = signing.sign_text("verdict.json", to_json(asdict(verdict)), key)
+    gate.require_signature(verdict, "", "not registered")
+    monkeypatch.setenv("MODELKILN_VERDICT_KEY", str(public))
+    gate.require_signature(verdict, signature, "not registered")
+    with pytest.raises(ModelkilnError, match=r"not registered: verdict\.json: is not signed, and has to be"):
+        gate.require_signature(verdict, "", "not registered")
+    invented = replace(verdict, artifact="0" * 64)
+    with pytest.raises(
+        ModelkilnError, match=r"not registered: verdict\.json: its signature is not by .*team\.pub, or it was"
+    ):
+        gate.require_signature(invented, signature, "not registered")
+    monkeypatch.setenv("MODELKILN_VERDICT_KEY", str(other))
+    with pytest.raises(ModelkilnError, match=r"its signature is not by the owner of .*other\.pub"):
+        gate.require_signature(verdict, signature, "not registered")
+
+
+@pytest.mark.usefixtures("warm_start")
+def test_who_judges_signs_and_the_signature_goes_into_the_registry(
+    tiny_artifact: Path, tiny_source: Path, golden: Path, embedded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, public = key_pair(tmp_path, "team")
+    monkeypatch.setenv("MODELKILN_SIGNING_KEY", str(key))
+    monkeypatch.setenv("MODELKILN_VERDICT_KEY", str(public))
+    params = Validate(STRICT, str(golden), str(golden), profile_rounds=0)
+    verdict = validation.judge(tiny_artifact, tiny_source, tmp_path / "reports", params, asked_of(tiny_artifact))
+    signature = (tmp_path / "reports" / "evidence" / "verdict.sig").read_text()
+    upload = Upload("mlflow", "test", "keywords", "champion", options=asdict(embedded.options))
+    with pytest.raises(ModelkilnError, match="is not signed"):
+        registration.upload(tiny_artifact, verdict, STRICT, GOLDEN, upload)
+    registration.upload(tiny_artifact, verdict, STRICT, GOLDEN, upload, signature=signature)
+    place = Place("mlflow", registries.load("mlflow"), embedded.options)
+    version = place.registry.resolve(registries.Ref("mlflow", "keywords", alias="champion"), place.options)
+    promotion.promote(version, "challenger", place)
+    other = key_pair(tmp_path, "other")[1]
+    monkeypatch.setenv("MODELKILN_VERDICT_KEY", str(other))
+    with pytest.raises(ModelkilnError, match=r"not promoted: verdict\.json: its signature is not by"):
+        promotion.promote(version, "challenger", place)
 
 
 def test_plan_names_figures_that_bounds_have() -> None:

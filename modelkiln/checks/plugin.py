@@ -180,7 +180,7 @@ class Judge:
         """Puts a figure on record; the check will fail where it is out of its bound, or no number."""
         limit = self._limits[name]
         bound = getattr(self._bounds, limit.bound) if isinstance(limit.bound, str) else limit.bound
-        self._hold(name, value, bound, limit.side)
+        self._hold(name, value, None if bound is None else float(bound), limit.side)
 
     def hold_all(self, figures: Mapping[str, float]) -> None:
         """Those of the figures that the check has."""
