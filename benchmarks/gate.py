@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks import holds
 from modelkiln import backends, params, plugins, toolchain
 from modelkiln.bench.machine import facts
 from modelkiln.compiler import compile_artifact
@@ -95,6 +96,10 @@ def page(proofs: Proofs, machine: str) -> str:
     """The page in Markdown: what was caught by which check, a table for each backend."""
     lines = ["# The gate's negative controls", ""]
     lines += ["Made by `python -m benchmarks.gate` from the real model, all-MiniLM-L6-v2 in fp32, on " + machine + "."]
+    lines += ["", "## What an artifact holds, and what compares it", ""]
+    lines += ["Of each thing in an artifact: the check that would see if it were another. No row is empty.", ""]
+    lines += [*holds.table(), "", "What a verdict is worth, and what can still be forged: [verdict](verdict.md)."]
+    lines += ["", "## Broken on purpose", ""]
     lines += [
         "Each line is an artifact that was broken on purpose, in one way, and sealed as if it were not, where that is",
         "said; the check that refused it, with the figure that gave it away; and how many others of the checks that",
@@ -104,7 +109,7 @@ def page(proofs: Proofs, machine: str) -> str:
         rows = [Row(**row) for row in proof["rows"]]
         refused = sum(row.outcome == "refused" for row in rows)
         idle = sum(row.outcome == "not applicable" for row in rows)
-        lines += ["", f"## {backend}", ""]
+        lines += ["", f"### {backend}", ""]
         lines += [
             f"{refused} of {len(rows) - idle} broken artifacts refused by a check that is there for it"
             + (f" ({idle} kinds do not apply)" if idle else "")
