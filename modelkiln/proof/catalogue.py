@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelkiln.errors import ModelkilnError
-from modelkiln.proof import files, graph, runtime, texts, weights
+from modelkiln.proof import files, graph, runtime, texts, tokens, weights
 from modelkiln.proof.fault import Fault, Good, copy_good
 
 # A tiny model may have no noise of its own; scores are rounded whatever the model is.
@@ -20,6 +20,7 @@ def all_faults(good: Good) -> list[Fault]:
     """The faults, for this artifact: those of bytes are as many as its files."""
     return [
         *weights.FAULTS,
+        *tokens.FAULTS,
         *graph.FAULTS,
         *texts.FAULTS,
         *files.byte_faults(good),
