@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelkiln.errors import ModelkilnError
-from modelkiln.proof import files, graph, runtime, texts, tokens, weights
+from modelkiln.proof import files, graph, runtime, texts, tokenizer, tokens, weights
 from modelkiln.proof.fault import Fault, Good, copy_good
 
 # A tiny model may have no noise of its own; scores are rounded whatever the model is.
@@ -23,6 +23,7 @@ def all_faults(good: Good) -> list[Fault]:
         *tokens.FAULTS,
         *graph.FAULTS,
         *texts.FAULTS,
+        *tokenizer.FAULTS,
         *files.byte_faults(good),
         *files.FAULTS,
         *runtime.FAULTS,
