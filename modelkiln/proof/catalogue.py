@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelkiln.errors import ModelkilnError
-from modelkiln.proof import files, graph, runtime, texts, tokenizer, tokens, weights
+from modelkiln.proof import files, graph, runtime, specials, texts, tokenizer, tokens, weights
 from modelkiln.proof.fault import Fault, Good, copy_good
 
 # A tiny model may have no noise of its own; scores are rounded whatever the model is.
@@ -22,6 +22,7 @@ def all_faults(good: Good) -> list[Fault]:
         *weights.FAULTS,
         *tokens.FAULTS,
         *graph.FAULTS,
+        *specials.FAULTS,
         *texts.FAULTS,
         *tokenizer.FAULTS,
         *files.byte_faults(good),
