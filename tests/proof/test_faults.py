@@ -173,7 +173,7 @@ def test_without_a_table_its_faults_do_not_apply(tiny_artifact: Path, tiny_sourc
 
 def test_kinds_are_many_and_have_names_of_their_own(table_artifact: Path, tiny_source: Path) -> None:
     names = [fault.name for fault in all_faults(good(table_artifact, tiny_source))]
-    assert len(names) == len(set(names)) >= 45
+    assert len(names) == len(set(names)) >= 85
 
 
 def test_choice_of_kinds_is_by_name(table_artifact: Path, tiny_source: Path) -> None:
