@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelkiln.errors import ModelkilnError
-from modelkiln.proof import files, graph, runtime, texts, weights
+from modelkiln.proof import files, graph, runtime, specials, statements, texts, tokenizer, tokens, weights
 from modelkiln.proof.fault import Fault, Good, copy_good
 
 # A tiny model may have no noise of its own; scores are rounded whatever the model is.
@@ -20,10 +20,14 @@ def all_faults(good: Good) -> list[Fault]:
     """The faults, for this artifact: those of bytes are as many as its files."""
     return [
         *weights.FAULTS,
+        *tokens.FAULTS,
         *graph.FAULTS,
+        *specials.FAULTS,
         *texts.FAULTS,
+        *tokenizer.FAULTS,
         *files.byte_faults(good),
         *files.FAULTS,
+        *statements.FAULTS,
         *runtime.FAULTS,
         BOUND,
     ]

@@ -12,6 +12,7 @@ from typing import Any
 from modelkiln.artifact import MANIFEST, seal
 from modelkiln.files import read_json, write_text
 from modelkiln.proof.fault import DoesNotApplyError, Fault, Good, copy_good
+from modelkiln.proof.table import encoder_with_table
 from modelkiln.tasks.keywords import STOP_WORDS
 from modelkiln.vocabulary import VECTORS, WORDS
 
@@ -93,7 +94,7 @@ def _with_table(alter: Callable[[list[str], Any], None]) -> Callable[[Good, Path
         import numpy as np
 
         copy_good(good, folder)
-        table = folder / _table_of(good)
+        table = folder / encoder_with_table(good)[1]
         head = read_json(table / WORDS, "the vocabulary")
         vectors = np.load(table / VECTORS)
         alter(head["words"], vectors)
@@ -102,13 +103,6 @@ def _with_table(alter: Callable[[list[str], Any], None]) -> Callable[[Good, Path
         seal(folder, good.manifest)
 
     return make
-
-
-def _table_of(good: Good) -> str:
-    for spec in good.manifest.encoders.values():
-        if spec.vocabulary:
-            return spec.vocabulary
-    raise DoesNotApplyError("the artifact has no compiled vocabulary")
 
 
 def _swap_two(words: list[str], vectors: Any) -> None:  # noqa: ARG001 (as the others)
@@ -131,7 +125,7 @@ def _of_another_model(words: list[str], vectors: Any) -> None:  # noqa: ARG001
 
 def _of_another_graph(good: Good, folder: Path) -> None:
     copy_good(good, folder)
-    path = folder / _table_of(good) / WORDS
+    path = folder / encoder_with_table(good)[1] / WORDS
     head = read_json(path, "the vocabulary")
     write_text(path, json.dumps({**head, "graph": "0" * 64}, ensure_ascii=False) + "\n")
     seal(folder, good.manifest)

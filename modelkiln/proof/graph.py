@@ -12,26 +12,33 @@ from pathlib import Path
 from typing import Any
 
 from modelkiln.proof.build import Change, build, changed
-from modelkiln.proof.fault import Fault, Good, longest
+from modelkiln.proof.fault import DoesNotApplyError, Fault, Good, longest
 
 LEAK = 0.01  # of the neighbour's vector, or of another one
 NOISE = 1e-3  # in a component
 BATCH = 3  # texts
+LARGE_BATCH = 48  # texts
 
 
-class _Steps:
-    """What is done to the inputs, as a tuple, and to the vectors, which come with the number of tokens of each text."""
+class Steps:
+    """What is done to the inputs, as a tuple, and to the vectors, which come with the number of tokens of each text.
+
+    Or with the sum of what its tokens weigh: `weigh` is given ids, in a matrix those of texts of one length or of a
+    padded call, in a row those of a packed call's short texts.
+    """
 
     def __init__(
         self,
         before: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None = None,
         after: Callable[[Any, Any], Any] | None = None,
+        weigh: Callable[[Any], Any] | None = None,
     ) -> None:
         self.before = before or (lambda inputs: inputs)
         self.after = after or (lambda vectors, tokens: vectors)  # noqa: ARG005
+        self.weigh = weigh or (lambda ids: ids * 0 + 1)
 
 
-def _wrap(steps: _Steps, inner: Any) -> Any:
+def wrap(steps: Steps, inner: Any) -> Any:
     """A module of the inner one's layout."""
     import torch
 
@@ -44,7 +51,7 @@ def _wrap(steps: _Steps, inner: Any) -> Any:
 
         def forward(self, input_ids: Any, attention_mask: Any) -> tuple[Any]:
             (vectors,) = self.inner(*steps.before((input_ids, attention_mask)))
-            return (steps.after(vectors, attention_mask.sum(1)),)
+            return (steps.after(vectors, (steps.weigh(input_ids) * attention_mask).sum(1)),)
 
     class Packed(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         layout = "packed"
@@ -55,14 +62,14 @@ def _wrap(steps: _Steps, inner: Any) -> Any:
 
         def forward(self, long_ids: Any, short_ids: Any, positions: Any, gather: Any, scatter: Any) -> tuple[Any]:
             (vectors,) = self.inner(*steps.before((long_ids, short_ids, positions, gather, scatter)))
-            tokens = torch.cat([torch.ones_like(long_ids).sum(1), (gather >= 0).to(gather.dtype).sum(1)])
-            return (steps.after(vectors, tokens),)
+            short = steps.weigh(short_ids)[gather.clamp(min=0)] * (gather >= 0).to(gather.dtype)
+            return (steps.after(vectors, torch.cat([steps.weigh(long_ids).sum(1), short.sum(1)])),)
 
     return {"padded": Padded, "packed": Packed}[inner.layout]().eval()
 
 
 def _after(change: Callable[[Any, Any], Any]) -> Callable[[Good, Path], None]:
-    return changed(Change(module=partial(_wrap, _Steps(after=change))))
+    return changed(Change(module=partial(wrap, Steps(after=change))))
 
 
 def _among(chosen: Callable[[int, Any], Any], spoil: Callable[[Any, Any], Any]) -> Callable[[Good, Path], None]:
@@ -70,13 +77,13 @@ def _among(chosen: Callable[[int, Any], Any], spoil: Callable[[Any, Any], Any]) 
 
     def make(good: Good, folder: Path) -> None:
         most = longest(good)
-        steps = _Steps(after=lambda vectors, tokens: spoil(vectors, chosen(most, tokens)))
-        build(good, folder, Change(module=partial(_wrap, steps)))
+        steps = Steps(after=lambda vectors, tokens: spoil(vectors, chosen(most, tokens)))
+        build(good, folder, Change(module=partial(wrap, steps)))
 
     return make
 
 
-def _one_percent_off(vectors: Any, chosen: Any) -> Any:
+def one_percent_off(vectors: Any, chosen: Any) -> Any:
     """A little of a vector that points elsewhere added to each chosen one."""
     import torch
 
@@ -99,6 +106,11 @@ def _of_one_length(most: int, tokens: Any) -> Any:
     return tokens == most * 100 // 256
 
 
+def _of_a_length_between(most: int, tokens: Any) -> Any:
+    """201 tokens of 256: every fifth length beyond 128 is another one."""
+    return tokens == most * 201 // 256
+
+
 def _long(most: int, tokens: Any) -> Any:
     return tokens > most * 3 // 4
 
@@ -108,6 +120,17 @@ def _in_a_batch_of(number: int, most: int, tokens: Any) -> Any:  # noqa: ARG001 
     import torch
 
     return torch.ones_like(tokens) * torch.ones_like(tokens).sum() == number
+
+
+def _in_a_large_batch(good: Good, folder: Path) -> None:
+    if any(spec.max_batch < LARGE_BATCH for spec in good.manifest.encoders.values()):
+        raise DoesNotApplyError(f"no call has {LARGE_BATCH} texts")
+    _among(partial(_in_a_batch_of, LARGE_BATCH), one_percent_off)(good, folder)
+
+
+def _twins(vectors: Any, sums: Any) -> Any:
+    """Texts that stand twice in a call, by the sum of their ids' squares."""
+    return one_percent_off(vectors, (sums[:, None] == sums[None, :]).to(sums.dtype).sum(1) > 1)
 
 
 def _swap_dimensions(vectors: Any, tokens: Any) -> Any:  # noqa: ARG001 (as the others)
@@ -144,18 +167,31 @@ FAULTS = (
         "mask-ignored",
         "padding taken for tokens",
         ("vectors", "invariance"),
-        changed(Change(module=partial(_wrap, _Steps(before=_see_padding)))),
+        changed(Change(module=partial(wrap, Steps(before=_see_padding)))),
     ),
     Fault("dimensions-swapped", "the last two dimensions swapped", ("vectors",), _after(_swap_dimensions)),
     Fault("negated", "vectors with the other sign", ("vectors",), _after(lambda vectors, tokens: -vectors)),  # noqa: ARG005
-    Fault("bucket-off", "1% off for 65 to 128 tokens of 256", ("vectors",), _among(_in_bucket, _one_percent_off)),
-    Fault("length-off", "1% off for exactly 100 tokens of 256", ("vectors",), _among(_of_one_length, _one_percent_off)),
+    Fault("bucket-off", "1% off for 65 to 128 tokens of 256", ("vectors",), _among(_in_bucket, one_percent_off)),
+    Fault("length-off", "1% off for exactly 100 tokens of 256", ("vectors",), _among(_of_one_length, one_percent_off)),
+    Fault(
+        "length-between",
+        "1% off for exactly 201 tokens of 256",
+        ("vectors",),
+        _among(_of_a_length_between, one_percent_off),
+    ),
     Fault("nan-when-long", "NaN for long texts", ("vectors",), _among(_long, _nan)),
     Fault(
         "nan-in-a-batch",
         f"NaN for calls of {BATCH} texts",
         ("vectors", "invariance"),
         _among(partial(_in_a_batch_of, BATCH), _nan),
+    ),
+    Fault("batch-off", f"1% off in calls of {LARGE_BATCH} texts", ("vectors", "invariance"), _in_a_large_batch),
+    Fault(
+        "twins-off",
+        "1% off where a text stands twice in a call",
+        ("invariance",),
+        changed(Change(module=partial(wrap, Steps(after=_twins, weigh=lambda ids: ids * ids)))),
     ),
     Fault("neighbour-leaks", "1% of the text before in each vector", ("invariance",), _after(_leak)),
     Fault("random", "noise of 1e-3, another one in each call", ("invariance",), _after(_at_random)),

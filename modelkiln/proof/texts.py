@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,17 @@ def _cut_at(length: Callable[[int], int]) -> Callable[[Good, Path], None]:
         _seal_without_table(good, folder, length(longest(good)))
 
     return make
+
+
+def _cut_phrases(good: Good, folder: Path) -> None:
+    """At half of what the other encoders take, where there are several."""
+    (*others, last) = good.manifest.encoders
+    if not others:
+        raise DoesNotApplyError("the artifact has only one encoder")
+    copy_good(good, folder)
+    spec = good.manifest.encoders[last]
+    shorter = {**good.manifest.encoders, last: replace(spec, max_length=spec.max_length // 2)}
+    seal(folder, replace(good.manifest, encoders=shorter))
 
 
 def _normalisers(said: dict[str, Any]) -> list[dict[str, Any]]:
@@ -139,5 +151,6 @@ FAULTS = (
         _tokenizer(_no_special_tokens, "the tokenizer adds no special tokens"),
     ),
     Fault("cut-at-half", "texts cut off at half the length", ("vectors",), _cut_at(lambda most: most // 2)),
+    Fault("one-encoder-cut", "texts cut off at half the length by one of the encoders", ("vectors",), _cut_phrases),
     Fault("cut-one-short", "texts cut off one token early", ("vectors",), _cut_at(lambda most: most - 1)),
 )

@@ -24,7 +24,9 @@ from modelkiln.proof.fault import DoesNotApplyError, Fault, Good
 # All lengths, as the checks have them, and what hostile input has.
 WORDS = " ".join(sample.text for sample in read_samples()[:3]).split()
 TEXTS = [" ".join(WORDS[:count]) for count in range(1, 49)] + ["Café Müller", "中文沒有空格", "The Council APPROVED"]
-SEALED = [fault for fault in (*weights.FAULTS, *graph.FAULTS, *texts.FAULTS) if fault.name != "nan-in-a-batch"]
+TEXTS += ["a " * 37]  # one token each
+ELSEWHERE = ("nan-in-a-batch", "batch-off", "twins-off", "one-encoder-cut")  # show in other calls, or encoders
+SEALED = [fault for fault in (*weights.FAULTS, *graph.FAULTS, *texts.FAULTS) if fault.name not in ELSEWHERE]
 QUICK = ("generic", "onnxruntime")  # one for each layout
 BACKENDS = [
     pytest.param(backend, precision, id=backend, marks=() if backend in QUICK else pytest.mark.heavy)
@@ -94,7 +96,7 @@ def test_length_and_batch_that_a_fault_names_are_the_only_ones(
 ) -> None:
     faults = {fault.name: fault for fault in graph.FAULTS}
     found = {}
-    for name in ("bucket-off", "length-off", "nan-when-long", "nan-in-a-batch"):
+    for name in ("bucket-off", "length-off", "length-between", "nan-when-long", "nan-in-a-batch"):
         (tmp_path / name).mkdir()
         faults[name].make(good(table_artifact, tiny_source), tmp_path / name)
         _, alone = encode(tmp_path / name)
@@ -103,10 +105,34 @@ def test_length_and_batch_that_a_fault_names_are_the_only_ones(
     tokens = [min(count, 48) for count in encoder.count_tokens(TEXTS)]
     assert found["bucket-off"] == {index for index, count in enumerate(tokens) if 12 < count <= 24}
     assert found["length-off"] == {index for index, count in enumerate(tokens) if count == 18}
+    assert found["length-between"] == {index for index, count in enumerate(tokens) if count == 37} != set()
     assert found["nan-when-long"] == {index for index, count in enumerate(tokens) if count > 36}
     assert found["nan-in-a-batch"] == set()  # alone, a text is in a batch of two with a packed call's empty rectangle
     broken = modelkiln.load(tmp_path / "nan-in-a-batch").document
     assert [bool(np.isnan(broken.encode(TEXTS[20 : 20 + count])).any()) for count in (2, 3, 4)] == [False, True, False]
+
+
+def test_number_of_texts_and_twins_that_a_fault_names_are_the_only_ones(
+    table_artifact: Path, tiny_source: Path, right: Vectors, tmp_path: Path
+) -> None:
+    calls = {2: [3, 3], 3: [0, 1, 2], 47: [0, 1, 2, 3] * 11 + [0, 1, 2], 48: [0, 1, 2, 3] * 12}  # short: one call each
+    found = {}
+    for fault in choose(list(graph.FAULTS), "batch-off,twins-off"):
+        (tmp_path / fault.name).mkdir()
+        fault.make(good(table_artifact, tiny_source), tmp_path / fault.name)
+        encoder = modelkiln.load(tmp_path / fault.name, cache_mb=0).document
+        worst = {count: off(encoder.encode([TEXTS[i] for i in rows]), right[rows]) for count, rows in calls.items()}
+        found[fault.name] = {count for count, difference in worst.items() if difference > STRICT.atol}
+    assert found == {"batch-off": {48}, "twins-off": {2, 47, 48}}
+
+
+def test_one_encoder_is_cut_off_and_the_other_is_not(table_artifact: Path, tiny_source: Path, tmp_path: Path) -> None:
+    (fault,) = choose(list(texts.FAULTS), "one-encoder-cut")
+    fault.make(good(table_artifact, tiny_source), tmp_path)
+    broken, whole = modelkiln.load(tmp_path, cache_mb=0), modelkiln.load(table_artifact, cache_mb=0)
+    assert off(broken.document.encode(TEXTS), whole.document.encode(TEXTS)) == 0
+    wrong = np.abs(broken.word.encode(TEXTS) - whole.word.encode(TEXTS)).max(axis=1) > STRICT.atol
+    assert wrong.tolist() == [count > 24 for count in whole.word.count_tokens(TEXTS)]
 
 
 def test_damaged_files_are_not_what_was_sealed(table_artifact: Path, tiny_source: Path, tmp_path: Path) -> None:
@@ -147,7 +173,7 @@ def test_without_a_table_its_faults_do_not_apply(tiny_artifact: Path, tiny_sourc
 
 def test_kinds_are_many_and_have_names_of_their_own(table_artifact: Path, tiny_source: Path) -> None:
     names = [fault.name for fault in all_faults(good(table_artifact, tiny_source))]
-    assert len(names) == len(set(names)) >= 45
+    assert len(names) == len(set(names)) >= 85
 
 
 def test_choice_of_kinds_is_by_name(table_artifact: Path, tiny_source: Path) -> None:
