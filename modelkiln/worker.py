@@ -14,10 +14,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from modelkiln import backends, distributions, layouts, toolchain, vocabulary
 from modelkiln.artifact import TOKENIZER, EncoderSpec, graph_digest
 from modelkiln.encoder import Encoder
-from modelkiln.encoder_module import EXAMPLE_TEXTS, Recipe, load_module, load_tokenizer, read_recipe
+from modelkiln.encoder_module import (
+    EXAMPLE_TEXTS,
+    Recipe,
+    load_module,
+    load_tokenizer,
+    padding_of_positions,
+    read_recipe,
+)
 from modelkiln.env import keep_libraries_quiet
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import relative_files, sha256, to_json, write_text
@@ -47,7 +56,8 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
             served: the roots of distributions.closure).
 
     Raises:
-        ModelkilnError: another toolchain, a model that can't be compiled, an envelope that the model can't fill.
+        ModelkilnError: another toolchain, a model that can't be compiled, an envelope that the model can't fill, a
+            compiled graph that does not run.
     """
     toolchain.check(request["toolchain"])
     own = own_words(Path(request["words"])) if request["words"] else []  # a mistake in it is found before compiling
@@ -63,7 +73,7 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
         )
     recipe = read_recipe(source)
     module = load_module(source, recipe)
-    _check_lengths(request["encoders"], module.model.config, recipe)
+    _check_lengths(request["encoders"], module.model, recipe)
     tokenizer, pad_id = load_tokenizer(source, recipe)
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -77,14 +87,16 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     module.max_length = max(request["encoders"].values())
     backend.compile_graph(module, example, folder / graph, options, precision)
     with torch.no_grad():
-        dimension = int(module(*example)[0].shape[1])
+        texts, dimension = map(int, module(*example)[0].shape)
+    lacking = backend.DEVICE and backend.DEVICE(options)
+    run = None if lacking else _proven(backend, folder / graph, options, precision, example, (texts, dimension))
     encoders = {
         name: {"graph": graph, "layout": module.layout, "max_batch": request["max_batch"], "max_length": length}
         for name, length in request["encoders"].items()
     }
     if request["vocabulary"]:
         spec = EncoderSpec(**encoders[request["vocabulary"]])
-        run = backend.load_graph(folder / graph, options, precision)
+        run = run or backend.load_graph(folder / graph, options, precision)
         encoder = Encoder(run, tokenizer, spec, dimension, pad_id)
         words = sorted({*whole_words(tokenizer), *own})
         digests = {name: sha256(folder / name) for name in relative_files(folder)}
@@ -95,10 +107,25 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     return {"encoders": encoders, "dimension": dimension, "pad_id": pad_id, "serving": serving}
 
 
-def _check_lengths(lengths: dict[str, int], config: Any, recipe: Recipe) -> None:
-    # RoBERTa counts its positions from padding_idx + 1, so two of them are never used.
-    reserved = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-    positions = getattr(config, "max_position_embeddings", None)
+def _proven(
+    backend: backends.Backend, graph: Path, options: Any, precision: str, example: Any, shape: tuple[int, int]
+) -> backends.Run:
+    """The graph, loaded from where it stays, once it has run: a compiler may end well and leave one that can't."""
+    run = backend.load_graph(graph, options, precision)
+    vectors = run(*(tensor.numpy() for tensor in example))
+    if vectors.shape != shape or not np.isfinite(vectors).all():
+        found = "not all finite numbers" if vectors.shape == shape else f"of shape {vectors.shape}"
+        raise ModelkilnError(
+            f"the compiled graph's vectors are {found}, expected {shape} finite ones: what the compiler left is of no "
+            "use; try another precision, options or versions"
+        )
+    return run
+
+
+def _check_lengths(lengths: dict[str, int], model: Any, recipe: Recipe) -> None:
+    padding = padding_of_positions(model)
+    reserved = 0 if padding is None else padding + 1
+    positions = getattr(model.config, "max_position_embeddings", None)
     for name, length in lengths.items():
         if recipe.max_length and length > recipe.max_length:
             raise ModelkilnError(

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -64,7 +64,7 @@ def test_validation_without_a_device_is_completed_on_one_and_registered(
     assert read_verdict(reports / "verdict.json") == verdict
     # It was rehearsed with the uncompiled model in the graphs' place, which found nothing, and none of it is kept: not
     # what passed, no answers, no figures.
-    assert {check.name.partition(":")[0] for check in verdict.checks} == {"artifact", "noise"}
+    assert {check.name.partition(":")[0] for check in verdict.checks} == {"artifact", "noise", "resources", "tokenizer"}
     assert (reports / "predictions.json").read_text() == (reports / "latency.json").read_text() == "{}\n"
     assert all((reports / "evidence" / name).read_text() == "[]\n" for name in EVIDENCE_FILES)
     assert json.loads((reports / "metrics.json").read_text()) == {"passed": 0, "failed": 1}
@@ -74,8 +74,9 @@ def test_validation_without_a_device_is_completed_on_one_and_registered(
     params_of = yaml.safe_load(compose.to_yaml(compose.compose(ROOT / "conf", AS_SIMULATED)))
     place = {"tracking_uri": f"sqlite:///{mlflow_database}", "artifact_root": str(tmp_path / "files")}
     params_of["upload"] |= {"name": "neuron-device", "options": place, "test_registry": True}
+    params_of["validate"]["bounds"] = asdict(STRICT)
     write_text(tmp_path / "params.yaml", yaml.safe_dump(params_of))
-    with pytest.raises(ModelkilnError, match="not registered: the verdict is negative: not validated on a device"):
+    with pytest.raises(ModelkilnError, match="not registered: its verdict is negative: not validated on a device"):
         upload()
 
     with pytest.raises(ModelkilnError, match="no simulated device"):
@@ -100,7 +101,13 @@ def test_rehearsal_that_fails_speaks_against_the_artifact(
     judging = Validate(STRICT, str(golden), str(golden), profile_rounds=0)
     with warm.start():
         verdict = validation.judge(
-            folder, tiny_source, tmp_path / "reports", judging, asked_of(folder), "-k", "every_length or serving"
+            folder,
+            tiny_source,
+            tmp_path / "reports",
+            judging,
+            asked_of(folder),
+            "-k",
+            "every_length or (serving and not needs)",
         )
     assert {check.name for check in verdict.checks} == {
         "vectors: every length[document-17 to 32 tokens]",

@@ -102,9 +102,8 @@ def test_vector_depends_on_its_batch_only_where_the_backend_says_so(artifact: Pa
     alone = np.concatenate([encoder.encode([text]) for text in texts])
     difference = np.abs(encoder.encode(texts) - alone).max()
     if manifest.precision in backends.load(manifest.backend).BATCH_DEPENDENT:
-        assert difference > 10 * ROUNDING
-    else:
-        assert difference < ROUNDING
+        pytest.skip(f"it may; here by {difference:.1g}, which is the processor's to say")
+    assert difference < ROUNDING
 
 
 def test_calls_from_many_threads_give_what_calls_in_turn_give(encoder: Encoder) -> None:

@@ -24,7 +24,7 @@ def test_every_file_has_a_role(manifest: Manifest, folder: Path, facts: Facts, j
     backend = backends.load(manifest.backend)
     roles = {TOKENIZER, SBOM, *(f"{tasks.FOLDER}/{name}" for name in facts.resources)}
     for spec in manifest.encoders.values():
-        beside: list[str] = backend.refers_to(folder / spec.graph) if hasattr(backend, "refers_to") else []
+        beside = backend.refers_to(folder / spec.graph)
         roles |= {spec.graph, *((Path(spec.graph).parent / name).as_posix() for name in beside)}
         roles |= {f"{spec.vocabulary}/{name}" for name in (vocabulary.WORDS, vocabulary.VECTORS) if spec.vocabulary}
     strangers = sorted(set(manifest.files) - roles)
