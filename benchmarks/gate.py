@@ -103,7 +103,7 @@ def page(proofs: Proofs, machine: str) -> str:
     lines += [
         "Each line is an artifact that was broken on purpose, in one way, and sealed as if it were not, where that is",
         "said; the check that refused it, with the figure that gave it away; and how many others of the checks that",
-        "judged it failed. With `--checks named` those are the ones that its kind names.",
+        "judged it failed. With `--checks named` those that the kind names judge it, up to the first that refuses it.",
     ]
     for backend, proof in sorted(proofs.items()):
         rows = [Row(**row) for row in proof["rows"]]

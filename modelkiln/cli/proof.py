@@ -24,7 +24,10 @@ def prove_gate(
         Path | None, typer.Option(help="Take the bounds from this params.yaml. Default: what fp32 has to reach.")
     ] = None,
     checks: Annotated[
-        str, typer.Option(help="all; or named: judge each by the checks that are for it, in a third of the time.")
+        str,
+        typer.Option(
+            help="all; or named: those that are for the kind, up to the first that refuses it, in a fifth of the time."
+        ),
     ] = "all",
     good_runs: Annotated[int, typer.Option(help="How often the good artifact is judged; 0: not at all.", min=0)] = 20,
     output: Annotated[Path | None, typer.Option(help="Write the table here too, as JSON.")] = None,
