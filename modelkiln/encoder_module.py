@@ -125,6 +125,20 @@ def load_tokenizer(source: Path, recipe: Recipe) -> Any:
     return backend, tokenizer.pad_token_id or 0
 
 
+def padding_of_positions(model: Any) -> int | None:
+    """The padding token, where a model's positions leave it out, also where a text has it written in it.
+
+    RoBERTa and its kin count the other tokens from this id + 1 (create_position_ids_from_input_ids in transformers), so
+    as many positions are never used. None: the positions are the indices of the tokens, as BERT's are.
+    """
+    embeddings: Any = getattr(model, "embeddings", None)
+    # What all of them have, under transformers 4.49 as under today's, and no others.
+    if not hasattr(embeddings, "create_position_ids_from_inputs_embeds"):
+        return None
+    found: int | None = embeddings.padding_idx
+    return found
+
+
 def pool(tokens: Any, attention_mask: Any, pooling: str) -> Any:
     """Token vectors (n, t, dimension), under a mask (n, t) of ones and zeros, to text vectors (n, dimension)."""
     import torch

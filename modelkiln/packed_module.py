@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelkiln.encoder_module import Recipe, pool
+from modelkiln.encoder_module import Recipe, padding_of_positions, pool
 
 # Models whose layers are BERT's, by config.model_type.
 MODEL_TYPES = ("bert", "camembert", "roberta", "xlm-roberta")
@@ -32,12 +32,8 @@ def pack_module(model: Any, recipe: Recipe) -> Any:
 
     heads = model.config.num_attention_heads
     width = model.config.hidden_size // heads
-    # RoBERTa counts its positions from padding_idx + 1.
-    first = (
-        model.config.pad_token_id + 1
-        if "roberta" in model.config.model_type or "camembert" in model.config.model_type
-        else 0
-    )
+    padding = padding_of_positions(model)
+    first = 0 if padding is None else padding + 1
 
     class PackedModule(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         layout = "packed"
@@ -54,6 +50,11 @@ def pack_module(model: Any, recipe: Recipe) -> Any:
             split = longs * length
             ids = torch.cat([long_ids.reshape(-1), short_ids])
             order = torch.cat([torch.arange(length).expand(longs, length).reshape(-1), positions]) + first
+            if padding is not None:
+                # What fills a row of the rectangle up comes last in it, so no real token is after it.
+                near = _paddings(short_ids[gather.clamp(min=0)], padding).reshape(-1)[scatter]
+                before = torch.cat([_paddings(long_ids, padding).reshape(-1), near])
+                order = (order - before).masked_fill(ids.eq(padding), padding)
             tokens = self.model.embeddings(
                 input_ids=ids[None], position_ids=order[None], token_type_ids=torch.zeros_like(ids)[None]
             )[0]
@@ -75,6 +76,10 @@ def pack_module(model: Any, recipe: Recipe) -> Any:
                 ]
             )
             return (normalize(vectors, p=2.0, dim=1) if recipe.normalize else vectors,)
+
+    def _paddings(ids: Any, padding: int) -> Any:
+        """How many padding tokens each row of token ids has had up to each of its places."""
+        return torch.cumsum(ids.eq(padding).to(ids.dtype), 1)
 
     def _attend(mixed: Any, bias: Any) -> Any:
         """Query, key and value (texts, length, heads, width) -> (texts * length, heads * width)."""

@@ -17,7 +17,14 @@ from typing import Any
 from modelkiln import backends, distributions, layouts, toolchain, vocabulary
 from modelkiln.artifact import TOKENIZER, EncoderSpec, graph_digest
 from modelkiln.encoder import Encoder
-from modelkiln.encoder_module import EXAMPLE_TEXTS, Recipe, load_module, load_tokenizer, read_recipe
+from modelkiln.encoder_module import (
+    EXAMPLE_TEXTS,
+    Recipe,
+    load_module,
+    load_tokenizer,
+    padding_of_positions,
+    read_recipe,
+)
 from modelkiln.env import keep_libraries_quiet
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import relative_files, sha256, to_json, write_text
@@ -63,7 +70,7 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
         )
     recipe = read_recipe(source)
     module = load_module(source, recipe)
-    _check_lengths(request["encoders"], module.model.config, recipe)
+    _check_lengths(request["encoders"], module.model, recipe)
     tokenizer, pad_id = load_tokenizer(source, recipe)
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -95,10 +102,10 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     return {"encoders": encoders, "dimension": dimension, "pad_id": pad_id, "serving": serving}
 
 
-def _check_lengths(lengths: dict[str, int], config: Any, recipe: Recipe) -> None:
-    # RoBERTa counts its positions from padding_idx + 1, so two of them are never used.
-    reserved = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-    positions = getattr(config, "max_position_embeddings", None)
+def _check_lengths(lengths: dict[str, int], model: Any, recipe: Recipe) -> None:
+    padding = padding_of_positions(model)
+    reserved = 0 if padding is None else padding + 1
+    positions = getattr(model.config, "max_position_embeddings", None)
     for name, length in lengths.items():
         if recipe.max_length and length > recipe.max_length:
             raise ModelkilnError(

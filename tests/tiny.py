@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from modelkiln.golden import read_samples
 
 DIMENSION = 32
+# Their tokens are BERT's, with [PAD] as 0; all others have RoBERTa's, with <pad> as 1.
+LIKE_BERT = ("bert", "distilbert", "electra")
 
 
 def build_tiny_model(
@@ -15,17 +18,14 @@ def build_tiny_model(
 ) -> Path:
     """Writes the model into `folder`, in safetensors, and returns it. The same seed gives the same model."""
     import torch
-    from tokenizers import BertWordPieceTokenizer
     from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
-    words = BertWordPieceTokenizer(lowercase=True)
-    words.train_from_iterator([sample.text for sample in read_samples()], vocab_size=1500, show_progress=False)
-    special = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
-    PreTrainedTokenizerFast(tokenizer_object=words._tokenizer, model_max_length=64, **special).save_pretrained(folder)
+    tokenizer, special = _train_bert_s() if kind in LIKE_BERT else _train_roberta_s(kind)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **special).save_pretrained(folder)
     torch.manual_seed(seed)
     config = AutoConfig.for_model(
         kind,
-        vocab_size=words.get_vocab_size(),
+        vocab_size=tokenizer.get_vocab_size(),
         hidden_size=DIMENSION,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -49,6 +49,29 @@ def build_tiny_model(
     _write(folder / "sentence_bert_config.json", {"max_seq_length": 48, "do_lower_case": False})
     (folder / "2_Normalize").mkdir(exist_ok=True)
     return folder
+
+
+def _train_bert_s() -> tuple[Any, dict[str, Any]]:
+    """A tokenizer that adds no token, and its special ones by name."""
+    from tokenizers import BertWordPieceTokenizer
+
+    words = BertWordPieceTokenizer(lowercase=True)
+    words.train_from_iterator([sample.text for sample in read_samples()], vocab_size=1500, show_progress=False)
+    return words._tokenizer, {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
+
+
+def _train_roberta_s(kind: str) -> tuple[Any, dict[str, Any]]:
+    """The same with <s> before a text and </s> after it."""
+    from tokenizers import AddedToken, ByteLevelBPETokenizer, SentencePieceBPETokenizer
+    from tokenizers.processors import TemplateProcessing
+
+    names = ["<s>", "<pad>", "</s>", "<unk>", AddedToken("<mask>", lstrip=True)]
+    words: Any = ByteLevelBPETokenizer() if kind == "roberta" else SentencePieceBPETokenizer()
+    texts = [sample.text for sample in read_samples()]
+    words.train_from_iterator(texts, vocab_size=1500, special_tokens=names, show_progress=False)
+    words._tokenizer.post_processor = TemplateProcessing("<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    roles = ("cls", "pad", "sep", "unk", "mask")
+    return words._tokenizer, {f"{role}_token": name for role, name in zip(roles, names, strict=True)}
 
 
 def _write(path: Path, data: object) -> None:
