@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from modelkiln import artifact, interpreter, plugins, sbom, tasks, toolchain
+from modelkiln import artifact, backends, interpreter, sbom, tasks, toolchain
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import read_json, staged_folder, to_json, write_text
 from modelkiln.params import Compile, options
@@ -36,7 +36,7 @@ def compile_artifact(source: Path, dest: Path, params: Compile, versions: dict[s
     toolchain.check(ours)
     # What the checks need too: a compile takes minutes, and its artifact would be of no use.
     interpreter.require(params.python, [*toolchain.WORKER, *toolchain.CHECKS])
-    backend = plugins.load("backends", params.backend)
+    backend = backends.load(params.backend)
     serving = sbom.roots(backend.RUNTIME)
     theirs = {library: version for library, version in versions.items() if library not in ours}
     backend_options = asdict(options("backends", params.backend, params.options, "compile.options"))
@@ -62,7 +62,9 @@ def compile_artifact(source: Path, dest: Path, params: Compile, versions: dict[s
             machine=backend.MACHINE,
             files={},
         )
-        return artifact.seal(folder, manifest)
+        sealed = artifact.seal(folder, manifest)
+        backends.require_whole(folder, sealed)
+        return sealed
 
 
 def _work(

@@ -129,10 +129,14 @@ def load_encoders(
         manifest: What artifact.verify gave.
         threads: For one call of a graph; None: the backend's own choice.
         run: In the place of every graph, which is not loaded then.
+
+    Raises:
+        ModelkilnError: a graph reads what the artifact does not hold, or can't run on this machine.
     """
     from tokenizers import Tokenizer
 
     backend = backends.load(manifest.backend)
+    backends.require_whole(folder, manifest)
     options = backend.Options(**manifest.options)
     batch_dependent = manifest.precision in backend.BATCH_DEPENDENT  # nothing of it may be looked up or kept
     if manifest.machine:

@@ -36,6 +36,7 @@ def judge_by_recording(
         ModelkilnError: this is not the artifact or the recording that was made, or they can't be judged here.
     """
     manifest = artifacts.verify(artifact)
+    backends.require_whole(artifact, manifest)
     read = recording.read(recorded)
     if (lacking := backends.lacks_device(manifest)) is not None:
         raise ModelkilnError(f"{artifact}: {lacking}")

@@ -22,7 +22,7 @@ LAYERS = [
     {"artifact", "bounds", "parity", "quality", "schema", "verdict"},
     {"contents", "golden", "neptune", "params", "s3", "sbom", "signing", "toolchain"},
     {"cache", "compose", "encoder_module", "layouts", "lock", "phrase_store", "recording", "reference", "vocabulary"},
-    {"buckets", "neuron_sim", "onnx_export"},
+    {"buckets", "neuron_sim", "onnx_export", "onnx_weights"},
     {"inferentia"},
     {"backends", "packed_module"},
     {"encoder"},

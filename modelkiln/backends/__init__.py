@@ -7,11 +7,12 @@ older than the pipeline's (docs/decisions/0002-worker.md). It imports its heavy 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, cast
 
 from modelkiln import plugins
 from modelkiln.artifact import Manifest
+from modelkiln.errors import ModelkilnError
 from modelkiln.machine import Machine
 
 # The inputs of one call, int64 numpy arrays as layouts.AXES names and shapes them, to float32 vectors (n, dimension).
@@ -61,6 +62,38 @@ class Backend(Protocol):
         Raises:
             ModelkilnError: the graph can't run on this machine; says what is missing.
         """
+
+    def refers_to(self, path: Path) -> list[str]:
+        """The names of the files beside the graph in `path` that it reads, such as weights; no library is needed.
+
+        Raises:
+            ModelkilnError: the graph is damaged.
+        """
+
+
+def require_whole(folder: Path, manifest: Manifest) -> None:
+    """Sees to it that the artifact holds whatever its graphs read.
+
+    Args:
+        folder: The artifact.
+        manifest: Its manifest, which verify() has held to the files.
+
+    Raises:
+        ModelkilnError: a graph is damaged, or refers to files that the manifest does not list beside it; names each.
+    """
+    lacking = []
+    for graph in sorted({spec.graph for spec in manifest.encoders.values()}):
+        place = PurePosixPath(graph).parent
+        # Nothing but the name of a file beside it will do: no other path is in the graph's digest.
+        beside = {PurePosixPath(name).name for name in manifest.files if PurePosixPath(name).parent == place}
+        lacking += [
+            f"{name!r} ({graph})" for name in load(manifest.backend).refers_to(folder / graph) if name not in beside
+        ]
+    if lacking:
+        raise ModelkilnError(
+            f"{folder}: refused, its graphs read files that are not beside them in the manifest: {', '.join(lacking)}; "
+            "compile it again"
+        )
 
 
 def lacks_device(manifest: Manifest) -> str | None:

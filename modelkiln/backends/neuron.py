@@ -87,3 +87,8 @@ def load_graph(
     """Loads the graphs onto the device; see Backend.load_graph."""
     neuron = inferentia.package("torch_neuron", INSTALL, options.simulated)
     return inferentia.load_buckets(path, neuron, options)
+
+
+def refers_to(path: Path) -> list[str]:
+    """The graphs of the index."""
+    return [buckets.graph_path(path, length).name for length in buckets.read_index(path).lengths]

@@ -106,3 +106,8 @@ def load_graph(
     """Loads the graphs onto the device; see Backend.load_graph."""
     neuronx = inferentia.package("torch_neuronx", INSTALL, options.simulated)
     return inferentia.load_buckets(path, neuronx, options)
+
+
+def refers_to(path: Path) -> list[str]:
+    """The graphs of the index."""
+    return [buckets.graph_path(path, length).name for length in buckets.read_index(path).lengths]

@@ -17,6 +17,7 @@ from typing import Any
 from modelkiln.backends import Run
 from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.onnx_export import export_onnx
+from modelkiln.onnx_weights import weight_files
 
 LIBRARIES = ("onnxruntime", "onnx", "torch", "transformers", "tokenizers", "safetensors")
 RUNTIME = ("onnxruntime",)
@@ -73,6 +74,11 @@ def load_graph(
         return session.run(None, dict(zip(names, inputs, strict=True)))[0]
 
     return run
+
+
+def refers_to(path: Path) -> list[str]:
+    """The files of external data that the graph names."""
+    return weight_files(path)
 
 
 def _optimize(graph: Path, path: Path, settings: Any, level: Any) -> None:

@@ -95,6 +95,11 @@ def load_graph(
     return run
 
 
+def refers_to(path: Path) -> list[str]:
+    """The weights, in a .bin of the same name."""
+    return [path.with_suffix(".bin").name]
+
+
 def find_core(precision: str) -> tuple[Any, Any]:
     """The library and its Core.
 

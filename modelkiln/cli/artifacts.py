@@ -75,12 +75,13 @@ def verify(
 
     Example: `modelkiln verify artifacts/compiled --reference reference --reports verified`
     """
-    from modelkiln import suite
+    from modelkiln import backends, suite
     from modelkiln.artifact import verify as verify_artifact
     from modelkiln.registries import folder_of
 
     folder = folder_of(artifact)
     manifest = verify_artifact(folder)
+    backends.require_whole(folder, manifest)
     print(f"{artifact}: {len(manifest.files)} files, all as they were compiled; digest {manifest.digest}")
     if key:
         from modelkiln import signing
