@@ -15,7 +15,7 @@ def export_onnx(module: Any, example: tuple[Any, ...], path: Path, opset: int) -
     Args:
         module: See Backend.compile_graph.
         example: See Backend.compile_graph.
-        path: The file; weights of more than 2 GB would need a second one, and are refused by torch.
+        path: The file. Weights that don't fit into it, since it holds 2 GiB, are in files of their own beside it.
         opset: The version of ONNX's operators.
     """
     import torch

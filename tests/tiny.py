@@ -14,9 +14,12 @@ LIKE_BERT = ("bert", "distilbert", "electra")
 
 
 def build_tiny_model(
-    folder: Path, seed: int = 0, pooling: str = "mean", normalize: bool = True, kind: str = "bert"
+    folder: Path, seed: int = 0, pooling: str = "mean", normalize: bool = True, kind: str = "bert", tokens: int = 0
 ) -> Path:
-    """Writes the model into `folder`, in safetensors, and returns it. The same seed gives the same model."""
+    """Writes the model into `folder`, in safetensors, and returns it. The same seed gives the same model.
+
+    `tokens` that the tokenizer does not know make it as large as you like: 128 bytes each.
+    """
     import torch
     from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
@@ -25,7 +28,7 @@ def build_tiny_model(
     torch.manual_seed(seed)
     config = AutoConfig.for_model(
         kind,
-        vocab_size=tokenizer.get_vocab_size(),
+        vocab_size=max(tokens, tokenizer.get_vocab_size()),
         hidden_size=DIMENSION,
         num_hidden_layers=2,
         num_attention_heads=4,

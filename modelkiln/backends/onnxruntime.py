@@ -3,14 +3,18 @@
 `int8` quantises the weights of the matrix products per output channel when it is compiled, and what they multiply, per
 tensor, in each call: so a vector depends on what else is in the batch. Lossy, and never a default.
 
-Two compiles give the same bytes, in either precision.
+Two compiles give the same bytes, in either precision. Weights that one file can't hold, which is 2 GiB, lie beside the
+graph: encoder.onnx.data.
 """
 
 from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,9 @@ DEVICE = None
 MACHINE = None
 LAYOUT = "packed"
 GRAPH = "encoder.onnx"
+# Bytes that a graph in one file may have: a protobuf holds 2 GiB, and optimising may add a little.
+LARGEST = 2**31 - 2**24
+KEPT_INSIDE = 1024  # bytes of a tensor that stays in the graph where the weights are in a file beside it
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Options:
 
 def compile_graph(module: Any, example: tuple[Any, ...], path: Path, options: Options, precision: str) -> None:
     """Exports the module and saves the graph as ONNX Runtime has optimised it; see Backend.compile_graph."""
-    settings = _settings(1)
+    _settings(1)  # says what to install where it is missing
     import onnxruntime
 
     levels = onnxruntime.GraphOptimizationLevel
@@ -47,10 +54,11 @@ def compile_graph(module: Any, example: tuple[Any, ...], path: Path, options: Op
         export_onnx(module, example, exported, options.opset)
         if precision == "int8":
             simple = exported.with_name("simple.onnx")  # every weight a constant, which quantising asks for
-            _optimize(exported, simple, settings, levels.ORT_ENABLE_BASIC)
+            _optimize(exported, simple, levels.ORT_ENABLE_BASIC)
+            exported = exported.with_name("quantized.onnx")
             _quantize(simple, exported)
         # What is beyond `extended` depends on the machine that compiles.
-        _optimize(exported, path, settings, levels.ORT_ENABLE_EXTENDED)
+        _optimize(exported, path, levels.ORT_ENABLE_EXTENDED)
 
 
 def load_graph(
@@ -65,7 +73,8 @@ def load_graph(
 
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # done when compiled
     try:
-        session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+        with _linked_weights(path, settings):
+            session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own classes have no common one
         raise ModelkilnError(f"{path}: ONNX Runtime can't load the graph here: {one_line(error)}") from error
     names = [each.name for each in session.get_inputs()]
@@ -77,15 +86,36 @@ def load_graph(
 
 
 def refers_to(path: Path) -> list[str]:
-    """The files of external data that the graph names."""
+    """The weights, where one file can't hold them: beside it, as encoder.onnx.data."""
     return weight_files(path)
 
 
-def _optimize(graph: Path, path: Path, settings: Any, level: Any) -> None:
+@contextmanager
+def _linked_weights(graph: Path, settings: Any) -> Iterator[None]:
+    """Hands ONNX Runtime those files beside a graph that are links, as DVC may make them to its cache.
+
+    Since 1.24 it opens none that leads out of the folder. What it is handed is mapped into memory, and it keeps a copy;
+    files that are no links it maps itself, once for all processes. Older ones open links, and take nothing.
+    """
+    with ExitStack() as stack:
+        names = [name for name in weight_files(graph) if graph.with_name(name).is_symlink()]
+        if names and hasattr(settings, "add_external_initializers_from_files_in_memory"):
+            files = [stack.enter_context(graph.with_name(name).open("rb")) for name in names]
+            mapped = [stack.enter_context(mmap(file.fileno(), 0, access=ACCESS_READ)) for file in files]
+            settings.add_external_initializers_from_files_in_memory(names, mapped, list(map(len, mapped)))
+        yield
+
+
+def _optimize(graph: Path, path: Path, level: Any) -> None:
+    settings = _settings(1)
     import onnxruntime
 
     settings.graph_optimization_level = level
     settings.optimized_model_filepath = str(path)
+    if _is_large(graph):
+        entry = "session.optimized_model_external_initializers_"
+        settings.add_session_config_entry(f"{entry}file_name", f"{path.name}.data")
+        settings.add_session_config_entry(f"{entry}min_size_in_bytes", str(KEPT_INSIDE))
     onnxruntime.InferenceSession(str(graph), settings, providers=["CPUExecutionProvider"])
 
 
@@ -106,9 +136,18 @@ def _quantize(graph: Path, path: Path) -> None:
             reduce_range=True,
             weight_type=QuantType.QInt8,
             extra_options={"MatMulConstBOnly": True},  # the products inside the attention stay as they are
+            use_external_data_format=_is_large(graph),
         )
     finally:
         root.setLevel(level)
+
+
+def _is_large(graph: Path) -> bool:
+    """Whether the weights need a file of their own: one can't hold them, or they lie beside the graph already.
+
+    Saving a graph would leave those where they are.
+    """
+    return bool(weight_files(graph)) or graph.stat().st_size > LARGEST
 
 
 def _settings(threads: int | None) -> Any:

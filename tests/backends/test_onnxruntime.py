@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
-from compiling import compile_for
+from compiling import compile_for, compile_here, fetch_local
 from imports import ROOT
+from tiny import build_tiny_model
 
+import modelkiln
 from modelkiln import ModelkilnError
 from modelkiln.artifact import read_manifest
 from modelkiln.backends import Backend, load, onnxruntime
+from modelkiln.reference import load_uncompiled
 
 # What `pip install 'modelkiln[onnxruntime]'` brings, and nothing else.
 SERVING = ["numpy", "tokenizers", "onnxruntime", "flatbuffers", "protobuf", "rich", "typer"]
+TEXTS = ["tram", "The weir was closed.", "wind and rain " * 9]
 ABSENT = ["torch", "transformers", "sklearn", "pandas", "keybert", "yaml", "pydantic", "onnx"]
 
 
@@ -57,6 +64,59 @@ def test_worker_compiles_no_vocabulary_that_depends_on_its_batch(tiny_source: Pa
 
 def test_artifact_is_packed(table_artifact: Path) -> None:
     assert {spec.layout for spec in read_manifest(table_artifact).encoders.values()} == {"packed"}
+
+
+@pytest.mark.parametrize(("precision", "largest"), [("fp32", 100_000), ("int8", 100_000), ("int8", 275_000)])
+def test_weights_that_one_file_can_not_hold_are_beside_the_graph(
+    precision: str,
+    largest: int,
+    tiny_artifact_for: Callable[[str, str], Path],
+    tiny_source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where they would fit after quantising, and don't before."""
+    one_file = tiny_artifact_for("onnxruntime", precision)
+    monkeypatch.setattr(onnxruntime, "LARGEST", largest)
+    folder = compile_here("onnxruntime", tiny_source, tmp_path / "compiled", 48, precision=precision)
+    sizes = {path: file.size for path, file in read_manifest(folder).files.items() if path.startswith("graphs/")}
+    assert list(sizes) == ["graphs/encoder.onnx", "graphs/encoder.onnx.data"]
+    assert sizes["graphs/encoder.onnx"] < 100_000 < sizes["graphs/encoder.onnx.data"]
+    vectors = [modelkiln.load(each).document.encode(TEXTS) for each in (folder, one_file)]
+    np.testing.assert_array_equal(*vectors)
+    again = compile_here("onnxruntime", tiny_source, tmp_path / "again", 48, precision=precision)
+    assert read_manifest(again).files == read_manifest(folder).files
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink], ids=["hard links", "symlinks"])
+def test_weights_beside_the_graph_are_loaded_from_dvc_s_cache(
+    link: Callable[[Path, Path], None], tiny_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where each file lies in a folder of its own, under a name that its content gives it."""
+    monkeypatch.setattr(onnxruntime, "LARGEST", 100_000)
+    folder = compile_here("onnxruntime", tiny_source, tmp_path / "compiled", 48)
+    expected = modelkiln.load(folder).document.encode(TEXTS)
+    for name, file in read_manifest(folder).files.items():
+        cached = tmp_path / "cache" / file.sha256[:2] / file.sha256[2:]
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).rename(cached)
+        link(cached, folder / name)
+    np.testing.assert_array_equal(modelkiln.load(folder).document.encode(TEXTS), expected)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("precision", onnxruntime.PRECISIONS)
+def test_model_of_more_than_2_gb_is_compiled_and_served(precision: str, tmp_path: Path) -> None:
+    """17 million tokens of 32 dimensions; up to 11 GB of memory, 7 GB of disk, and two minutes."""
+    source = fetch_local(build_tiny_model(tmp_path / "model", tokens=17_000_000), tmp_path / "source", "huge")
+    shutil.rmtree(tmp_path / "model")
+    folder = compile_for("onnxruntime", source, tmp_path / "compiled", 48, precision=precision)
+    sizes = {path: file.size for path, file in read_manifest(folder).files.items()}
+    assert sizes["graphs/encoder.onnx"] < 100_000
+    assert sizes["graphs/encoder.onnx.data"] > 2**31
+    found, expected = modelkiln.load(folder).document.encode(TEXTS), load_uncompiled(source, "").encode(TEXTS)
+    np.testing.assert_allclose(found, expected, atol=1e-5 if precision == "fp32" else 0.2, rtol=0)
+    shutil.rmtree(tmp_path)
 
 
 def test_damaged_graph_is_one_line(tmp_path: Path) -> None:
