@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from modelkiln import backends, distributions, layouts, toolchain, vocabulary
 from modelkiln.artifact import TOKENIZER, EncoderSpec, graph_digest
 from modelkiln.encoder import Encoder
@@ -54,7 +56,8 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
             served: the roots of distributions.closure).
 
     Raises:
-        ModelkilnError: another toolchain, a model that can't be compiled, an envelope that the model can't fill.
+        ModelkilnError: another toolchain, a model that can't be compiled, an envelope that the model can't fill, a
+            compiled graph that does not run.
     """
     toolchain.check(request["toolchain"])
     own = own_words(Path(request["words"])) if request["words"] else []  # a mistake in it is found before compiling
@@ -84,14 +87,16 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     module.max_length = max(request["encoders"].values())
     backend.compile_graph(module, example, folder / graph, options, precision)
     with torch.no_grad():
-        dimension = int(module(*example)[0].shape[1])
+        texts, dimension = map(int, module(*example)[0].shape)
+    lacking = backend.DEVICE and backend.DEVICE(options)
+    run = None if lacking else _proven(backend, folder / graph, options, precision, example, (texts, dimension))
     encoders = {
         name: {"graph": graph, "layout": module.layout, "max_batch": request["max_batch"], "max_length": length}
         for name, length in request["encoders"].items()
     }
     if request["vocabulary"]:
         spec = EncoderSpec(**encoders[request["vocabulary"]])
-        run = backend.load_graph(folder / graph, options, precision)
+        run = run or backend.load_graph(folder / graph, options, precision)
         encoder = Encoder(run, tokenizer, spec, dimension, pad_id)
         words = sorted({*whole_words(tokenizer), *own})
         digests = {name: sha256(folder / name) for name in relative_files(folder)}
@@ -100,6 +105,21 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     # Of this interpreter, since it is the one that serves.
     serving = distributions.closure(request["serving"])
     return {"encoders": encoders, "dimension": dimension, "pad_id": pad_id, "serving": serving}
+
+
+def _proven(
+    backend: backends.Backend, graph: Path, options: Any, precision: str, example: Any, shape: tuple[int, int]
+) -> backends.Run:
+    """The graph, loaded from where it stays, once it has run: a compiler may end well and leave one that can't."""
+    run = backend.load_graph(graph, options, precision)
+    vectors = run(*(tensor.numpy() for tensor in example))
+    if vectors.shape != shape or not np.isfinite(vectors).all():
+        found = "not all finite numbers" if vectors.shape == shape else f"of shape {vectors.shape}"
+        raise ModelkilnError(
+            f"the compiled graph's vectors are {found}, expected {shape} finite ones: what the compiler left is of no "
+            "use; try another precision, options or versions"
+        )
+    return run
 
 
 def _check_lengths(lengths: dict[str, int], model: Any, recipe: Recipe) -> None:

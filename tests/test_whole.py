@@ -1,4 +1,4 @@
-"""A graph that reads what its artifact does not hold is refused."""
+"""A graph that reads what its artifact does not hold is refused, and so is one that a compiler left broken."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compiling import ALL, compile_simulated
+import torch
+from compiling import ALL, compile_here, compile_simulated
 from test_checks import by_hand
 from test_cli import refused
 
 import modelkiln
 from modelkiln import ModelkilnError, backends, suite
 from modelkiln.artifact import read_manifest, seal
-from modelkiln.backends import neuron
+from modelkiln.backends import generic, neuron, openvino
 from modelkiln.encoder import load_encoders
 from modelkiln.verdict import read_verdict
 
@@ -126,3 +127,59 @@ def test_compiler_that_leaves_a_file_out_is_refused(
     with pytest.raises(ModelkilnError, match=r"not beside them in the manifest: 'encoder-8\.pt'"):
         compile_simulated("neuron", tiny_source, tmp_path / "compiled")
     assert os.listdir(tmp_path) == []
+
+
+class NoNumbers(torch.nn.Module):
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Any) -> tuple[Any]:
+        return (self.module(*inputs)[0] * float("nan"),)
+
+
+class NoText(NoNumbers):
+    def forward(self, *inputs: Any) -> tuple[Any]:
+        return (self.module(*inputs)[0][1:],)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"), [(NoNumbers, "not all finite numbers"), (NoText, r"of shape \(4, 32\), expected \(5, 32\)")]
+)
+def test_compiled_graph_that_gives_no_vectors_is_refused(
+    broken: Any, said: str, tiny_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = generic.compile_graph
+    monkeypatch.setattr(generic, "compile_graph", lambda module, *rest: compiled(broken(module), *rest))
+    with pytest.raises(ModelkilnError, match=f"the compiled graph's vectors are {said}") as raised:
+        compile_here("generic", tiny_source, tmp_path / "compiled", 48)
+    assert "\n" not in str(raised.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_compiled_graph_that_can_not_be_loaded_is_refused(
+    tiny_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = openvino.compile_graph
+
+    def compile_graph(*arguments: Any) -> None:
+        compiled(*arguments)
+        arguments[2].with_suffix(".bin").unlink()
+
+    monkeypatch.setattr(openvino, "compile_graph", compile_graph)
+    with pytest.raises(ModelkilnError, match=r"encoder\.xml: OpenVINO can't load the graph here"):
+        compile_here("openvino", tiny_source, tmp_path / "compiled", 48)
+    assert os.listdir(tmp_path) == []
+
+
+def test_compiling_loads_the_graph_once(tiny_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the trial and for the vocabulary."""
+    loaded, load_graph = [], generic.load_graph
+
+    def counted(*arguments: Any) -> Any:
+        loaded.append(arguments[0])
+        return load_graph(*arguments)
+
+    monkeypatch.setattr(generic, "load_graph", counted)
+    compile_here("generic", tiny_source, tmp_path / "compiled", 48, 64, "word")
+    assert len(loaded) == 1
