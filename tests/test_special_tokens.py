@@ -20,7 +20,7 @@ from modelkiln.encoder_module import load_module, read_recipe
 from modelkiln.packed_module import MODEL_TYPES, can_pack, pack_module
 from modelkiln.reference import load_uncompiled
 
-ROUNDING = 1e-5  # in a component of a unit vector
+ROUNDING = 1e-4  # in a component of a unit vector; measured up to 1.3e-5, at a wrong position 0.05 and more
 PADDED = ("distilbert", "electra", "mpnet")  # models whose layers PackedModule does not know
 LONG = "The old bridge at the harbour opens for ships at noon, and the tram waits until it has been closed again."
 HEAVY = [(backend, kind) for backend, _ in EXACT for kind in (*MODEL_TYPES, *PADDED)]

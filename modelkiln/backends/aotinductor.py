@@ -66,7 +66,8 @@ def compile_graph(
             import torch._inductor  # not before: it makes its cache's folder
             import torch.export
 
-            axes: dict[str, Any] = {}
+            # Padded models look at it: they have a position for each token of the longest text, and for no more.
+            axes: dict[str, Any] = {"length": torch.export.Dim("length", max=module.max_length)}
             shapes = tuple(
                 {axis: axes.setdefault(name, torch.export.Dim(name)) for axis, name in enumerate(names)}
                 for names in layouts.AXES[module.layout].values()

@@ -25,8 +25,9 @@ from modelkiln.sources import REVISION
 from modelkiln.tasks import Task
 
 BATCH = 128  # texts; phrases are short, and in batches of 32 take a third longer
+LONG, FEW = 200, 16  # characters; and texts, since a batch of long ones is mostly filled up to the longest
 AT_ONCE = 4096  # texts, between two looks at the progress
-ROWS = 512  # of token ids, in a call
+ROWS = 256  # of token ids, in a call
 
 
 class Original(Protocol):
@@ -124,8 +125,12 @@ class Uncompiled:
 
     def again(self, texts: Sequence[str], threads: int | None = None) -> Vectors:
         """The vectors of the texts, encoded even where they are known; on one thread or on as many as by default."""
+        vectors = np.zeros((len(texts), 0), dtype=np.float32)
         with _threads(threads):
-            vectors: Vectors = self._model.encode(list(texts), batch_size=BATCH, show_progress_bar=False)
+            for batch, chosen in _by_size(texts):
+                part = self._model.encode([texts[i] for i in chosen], batch_size=batch, show_progress_bar=False)
+                vectors = vectors if vectors.size else np.zeros((len(texts), part.shape[1]), dtype=np.float32)
+                vectors[chosen] = part
         return vectors
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
@@ -156,6 +161,13 @@ def hold_vectors(judge: Judge, expected: Vectors, found: Vectors) -> None:
     parity = compare_vectors(expected, found)
     assert not parity.failures, parity.failures
     judge.hold_all(parity.figures)
+
+
+def _by_size(texts: Sequence[str]) -> Iterator[tuple[int, list[int]]]:
+    """Batch sizes, and which of the texts are encoded in batches of that size."""
+    long = [index for index, text in enumerate(texts) if len(text) > LONG]
+    short = [index for index, text in enumerate(texts) if len(text) <= LONG]
+    yield from ((batch, chosen) for batch, chosen in ((FEW, long), (BATCH, short)) if chosen)
 
 
 @contextmanager
