@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+from tokenizers import Tokenizer
 
 SEED = 0
 WORDS = 32  # in a text: few enough for any envelope to hold their tokens, many enough to save calls
 MIXED = 1500  # texts
 PIECES = 24  # of a mixed text, at the most
 LONGEST = 300  # characters of a word; WordPiece gives up at 100 by default
-TOKENS = 32_768  # rows of one token, at the most; a larger vocabulary has several in a row
+ROWS = 32_768  # of one token, at the most; a larger vocabulary has several in a row
+SHARED = 4  # tokens in a row, of those that never stand alone
 BLANKS = (" ", "  ", "\n", "\t", "\u00a0", "\u200b", "", "-", ", ", ". ", "/", "'", '"')
 
 
@@ -38,15 +42,25 @@ def tokens_of(tokenizer: dict[str, Any]) -> dict[str, int]:
 def token_rows(tokenizer: dict[str, Any], template: Sequence[int], word: int) -> list[list[int]]:
     """Rows of ids in which each token stands once, between the special tokens that a text gets.
 
+    A token that can be a text by itself has a row of its own; the others, which never stand alone, share rows.
+
     Args:
         tokenizer: As its tokenizer.json.
         template: The ids of a text of one token, special ones included.
         word: Where in it that token stands.
     """
-    ids = sorted(set(tokens_of(tokenizer).values()))
-    together = -(-len(ids) // TOKENS)
-    groups = [ids[start : start + together] for start in range(0, len(ids), together)]
-    return [[*template[:word], *group, *template[word + 1 :]] for group in groups]
+    tokens = tokens_of(tokenizer)
+    encoded = Tokenizer.from_str(json.dumps(tokenizer)).encode_batch_fast(list(map(_plain, tokens)))
+    around = [*template[:word]], [*template[word + 1 :]]
+    by_itself = {
+        number
+        for number, encoding in zip(tokens.values(), encoded, strict=True)
+        if encoding.ids == [*around[0], number, *around[1]]
+    }
+    alone = [number for number in sorted(set(tokens.values())) if number in by_itself]
+    others = [number for number in sorted(set(tokens.values())) if number not in by_itself]
+    groups = [*_parts(alone, -(-len(alone) // ROWS)), *_parts(others, max(SHARED, -(-len(others) // ROWS)))]
+    return [[*around[0], *group, *around[1]] for group in groups]
 
 
 def special_tokens(tokenizer: dict[str, Any]) -> list[str]:
@@ -71,10 +85,9 @@ def token_texts(tokenizer: dict[str, Any]) -> list[str]:
     """Each token as a word of a text, and what continues a word behind a letter."""
     words = []
     for token in tokens_of(tokenizer):
-        plain = token.removeprefix("##").removeprefix("\u2581").removeprefix("\u0120")
-        words.append(plain)
+        words.append(_plain(token))
         if token.startswith("##"):
-            words.append(f"a{plain}")
+            words.append(f"a{_plain(token)}")
     return _joined(words)
 
 
@@ -123,6 +136,15 @@ def _pieces(
             )
         yield piece.swapcase() if chance.random() < 0.3 and piece.isascii() else piece
         yield chance.choice(BLANKS) if chance.random() < 0.5 else " "
+
+
+def _plain(token: str) -> str:
+    """What stands in a text for a token: without the marks of what continues a word, or begins one."""
+    return token.removeprefix("##").removeprefix("\u2581").removeprefix("\u0120")
+
+
+def _parts(numbers: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [numbers[start : start + size] for start in range(0, len(numbers), max(1, size))]
 
 
 def _joined(words: Sequence[str]) -> list[str]:

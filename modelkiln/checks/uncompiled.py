@@ -24,7 +24,7 @@ from modelkiln.reference import load_uncompiled
 from modelkiln.sources import REVISION
 from modelkiln.tasks import Task
 
-BATCH = 128  # texts; phrases are short, and in batches of 32 take a third longer
+BATCH = 256  # texts; phrases are short, and in batches of 32 take a third longer
 LONG, FEW = 200, 16  # characters; and texts, since a batch of long ones is mostly filled up to the longest
 AT_ONCE = 4096  # texts, between two looks at the progress
 ROWS = 256  # of token ids, in a call
