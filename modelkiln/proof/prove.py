@@ -120,7 +120,7 @@ def _try(fault: Fault, good: Good, params: Validate, scratch: Path, checks: str,
 
 def _files(fault: Fault) -> str:
     """The files of checks that the kind names, for pytest's -k."""
-    return " or ".join(dict.fromkeys(f"test_{area.partition(':')[0]}" for area in (*fault.areas, *fault.also)))
+    return " or ".join(dict.fromkeys(f"test_{area.partition(':')[0]}.py" for area in (*fault.areas, *fault.also)))
 
 
 def _row(fault: Fault, verdict: Verdict, folder: Path) -> Row:
