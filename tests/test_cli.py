@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from earned import earned
 from imports import ROOT
 
 import modelkiln
 from modelkiln.artifact import read_manifest
+from modelkiln.files import to_json, write_text
+from modelkiln.verdict import Check
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
@@ -57,25 +60,25 @@ def test_verify_tells_good_from_altered(modelkiln_command: Any, tiny_artifact: P
     assert "tokenizer.json has 2 bytes" in refused(modelkiln_command("verify", copy))
 
 
-def verdict_file(folder: Path, figure: float) -> Path:
-    check = {
-        "name": "vectors: golden texts",
-        "outcome": "passed" if figure > 0.9 else "failed",
-        "figures": {"min_cosine": {"value": figure, "bound": 0.9, "side": "at least"}},
-        "reason": "" if figure > 0.9 else "min_cosine is low",
-    }
-    path = folder / "verdict.json"
-    path.write_text(json.dumps({"passed": figure > 0.9, "artifact": "abc", "checks": [check]}))
-    return path
+def test_verdict_prints_figures_and_exits_by_the_verdict(
+    modelkiln_command: Any, tiny_artifact: Path, tmp_path: Path
+) -> None:
+    verdict = earned(read_manifest(tiny_artifact))
 
+    def said(**changes: Any) -> Any:
+        write_text(tmp_path / "verdict.json", to_json(asdict(replace(verdict, **changes))))
+        return modelkiln_command("verdict", "verdict.json", "--artifact", tiny_artifact)
 
-def test_verdict_prints_figures_and_exits_by_the_verdict(modelkiln_command: Any, tmp_path: Path) -> None:
-    done = modelkiln_command("verdict", verdict_file(tmp_path, 0.95))
+    done = said()
     assert done.returncode == 0
-    assert re.search(r"vectors: golden texts: min_cosine +0\.95 +at least 0\.9\n1 of 1 checks passed", done.stdout)
-    done = modelkiln_command("verdict", verdict_file(tmp_path, 0.5))
+    number = len(verdict.applicable())
+    assert re.search(r"vectors: real texts\[document\]: min_cosine +0\.9999 +at least 0\.9999\n", done.stdout)
+    assert f"\n{number} of {number} checks passed\npassed: artifact " in done.stdout
+    done = said(passed=False, checks=[Check("vectors: real texts[document]", "failed", reason="min_cosine is low")])
     assert done.returncode == 1
-    assert done.stderr == "modelkiln: the verdict is negative: vectors: golden texts: min_cosine is low\n"
+    assert done.stderr == "modelkiln: the verdict is negative: vectors: real texts[document]: min_cosine is low\n"
+    assert "not believed: its verdict was not earned: " in said(checks=verdict.checks[1:]).stderr
+    assert "not believed: its verdict is of artifact 0000" in said(artifact="0" * 64).stderr
     assert "can't read the verdict" in refused(modelkiln_command("verdict", "absent.json"))
 
 

@@ -24,7 +24,7 @@ def test_negative_verdict_is_recorded_and_upload_refuses(clone: Clone) -> None:
     done = clone.run("dvc", "repro", check=False)
     assert stages_that_ran(done) == ["validate", "upload"]
     assert done.returncode == 255
-    assert re.search(r"upload: not registered: the verdict is negative: .*vectors.*max_abs_difference", done.stderr)
+    assert re.search(r"upload: not registered: its verdict is negative: .*vectors.*max_abs_difference", done.stderr)
     verdict = clone.modelkiln("verdict", check=False)
     assert verdict.returncode == 1
     assert "max_abs_difference" in verdict.stderr

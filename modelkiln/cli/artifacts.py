@@ -102,8 +102,17 @@ def verify(
 
 def verdict(
     path: Annotated[Path, typer.Argument(help="A verdict.json.")] = Path("reports/validation/verdict.json"),
+    artifact: Annotated[Path, typer.Option(help="The artifact that it is about, or its manifest.")] = Path(
+        "artifacts/compiled"
+    ),
 ) -> None:
-    """Print a verdict, each figure beside its bound. Exit code 1 if it is negative, for CI."""
+    """Print a verdict, each figure beside its bound. Exit code 1 if it is negative, or was not earned, for CI.
+
+    It is held to what the checks make of such an artifact, and to the bounds of params.yaml, if that is here: as upload
+    does it (docs/verdict.md).
+    """
+    from modelkiln import gate, params
+    from modelkiln.artifact import MANIFEST, read_manifest
     from modelkiln.verdict import read_verdict
 
     found = read_verdict(path)
@@ -114,6 +123,9 @@ def verdict(
     print(f"{passed} of {len(found.applicable())} checks passed")
     if not found.passed:
         raise ModelkilnError(f"the verdict is negative: {found.reason()}")
+    bounds = params.load().validate.bounds if params.PARAMS.exists() else None
+    manifest = read_manifest(artifact.parent if artifact.name == MANIFEST else artifact)
+    gate.require_pass(found, manifest, bounds, "not believed")
     print(f"passed: artifact {found.artifact}")
 
 
