@@ -14,7 +14,7 @@ from typing import Any
 
 from modelkiln import interpreter, plugins, sbom, schema
 from modelkiln.artifact import SBOM, Manifest
-from modelkiln.errors import ModelkilnError, raise_all
+from modelkiln.errors import raise_all
 from modelkiln.files import read_json
 from modelkiln.params import Compile, Envelope, options
 from modelkiln.vocabulary import own_words
@@ -111,19 +111,3 @@ def differences(manifest: Manifest, section: Compile, toolchain: Mapping[str, st
         pairs[f"encoders.{name}.max_length"] = (encoder.max_length, wanted and wanted.max_length)
         pairs[f"max_batch of encoder {name}"] = (encoder.max_batch, section.max_batch)
     return [f"{what} is {found!r}, expected {wanted!r}" for what, (found, wanted) in pairs.items() if found != wanted]
-
-
-def other_components(listed: str, wanted: str) -> list[str]:
-    """In what two texts of sbom.json differ, a line each; by their components first, which are what people look at."""
-    if listed == wanted:
-        return []
-    try:
-        found, expected = sbom.read(listed), sbom.read(wanted)
-    except ModelkilnError as error:
-        return [str(error)]
-    lines = [
-        f"{name} is {found.get(name, 'not listed')}, expected {expected.get(name, 'not listed')}"
-        for name in sorted({*found, *expected})
-        if found.get(name, "not listed") != expected.get(name, "not listed")
-    ]
-    return lines or ["the same components, and something else about them"]

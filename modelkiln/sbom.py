@@ -115,6 +115,37 @@ def _licenses(said: list[str]) -> list[License]:
     return [factory.make_with_name(name) for name in said]
 
 
+def differences(listed: str, wanted: str) -> list[str]:
+    """In what two texts of sbom.json differ, a line each: by components first, which are what people look at.
+
+    modelkiln's own version is left out: a release that changes nothing that compiles leaves artifacts as they are.
+    """
+    try:
+        found, expected = read(listed), read(wanted)
+        same = _without_own_version(listed) == _without_own_version(wanted)
+    except ModelkilnError as error:
+        return [str(error)]
+    lines = [
+        f"{name} is {found.get(name, 'not listed')}, expected {expected.get(name, 'not listed')}"
+        for name in sorted({*found, *expected} - {OURS})
+        if found.get(name, "not listed") != expected.get(name, "not listed")
+    ]
+    return lines or ([] if same else ["the same components, and something else about them"])
+
+
+def _without_own_version(text: str) -> Any:
+    """What the text says but for that; a serial number that is not of what it says is kept, since it is wrong."""
+    data = json.loads(text)
+    serial = data.pop("serialNumber", None)
+    if serial != uuid.uuid5(NAMESPACE, to_json(data)).urn:
+        data["serialNumber"] = serial
+    for each in data["components"]:
+        if each["name"] == OURS:
+            each.pop("version", None)
+            each.pop("purl", None)
+    return data
+
+
 def read(text: str) -> dict[str, str | None]:
     """The version of each library that an sbom.json lists, None where it was not installed; python's is among them.
 

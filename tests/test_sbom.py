@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import uuid
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from imports import closure
 
 from modelkiln import ModelkilnError, distributions, sbom
 from modelkiln.artifact import SBOM, read_manifest
+from modelkiln.files import to_json
 
 RENDER = (
     "from modelkiln import distributions, sbom; import sys\n"
@@ -141,3 +143,33 @@ def test_serving_imports_nothing_of_it() -> None:
     assert Path("modelkiln/keywords/extractor.py") in runs
     assert not {Path("modelkiln") / f"{name}.py" for name in ("distributions", "sbom", "signing")} & runs
     assert not [path for path in runs if "lineage" in path.parts]
+
+
+def edited(text: str, name: str, **changes: Any) -> str:
+    """The text with a component changed, and the serial number that goes with it."""
+    data = json.loads(text)
+    del data["serialNumber"]
+    (component,) = [each for each in data["components"] if each["name"] == name]
+    component.update(changes)
+    return to_json({**data, "serialNumber": uuid.uuid5(sbom.NAMESPACE, to_json(data)).urn})
+
+
+def test_two_lists_differ_by_name_version_and_all_else(tiny_artifact: Path) -> None:
+    text = (tiny_artifact / SBOM).read_text()
+    assert sbom.differences(text, text) == []
+    (line,) = sbom.differences(edited(text, "numpy", version="0.9"), text)
+    assert line.startswith("numpy is 0.9, expected ")
+    assert sbom.differences(edited(text, "numpy", licenses=[]), text) == [
+        "the same components, and something else about them"
+    ]
+    other = json.loads(text) | {"serialNumber": "urn:uuid:00000000-0000-0000-0000-000000000000"}
+    assert len(sbom.differences(json.dumps(other), text)) == 1
+    lacking = json.loads(text)
+    lacking["components"] = [each for each in lacking["components"] if each["name"] != "numpy"]
+    assert "numpy is not listed, expected " in sbom.differences(json.dumps(lacking), text)[0]
+    assert "damaged" in sbom.differences("{", text)[0]
+
+
+def test_release_that_compiles_nothing_anew_leaves_a_list_as_it_is(tiny_artifact: Path) -> None:
+    text = (tiny_artifact / SBOM).read_text()
+    assert sbom.differences(edited(text, "modelkiln", version="9.9", purl="pkg:pypi/modelkiln@9.9"), text) == []
