@@ -38,10 +38,16 @@ HOLDS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "invariance: number of texts in a call",
             "invariance: two threads",
             "vectors: every token",
+            "calls: drawn for this artifact",
         ),
     ),
     (f"{GRAPH}special tokens inside a text", UNCOMPILED, ("hostile: special tokens",)),
     (f"{GRAPH}texts that nobody would write", UNCOMPILED, ("hostile: vectors", "hostile: answers")),
+    (
+        f"{GRAPH}whatever else is in the files",
+        "the graph's own parts, and the size of the weights",
+        ("artifact: graphs hold nothing else",),
+    ),
     (
         f"{GRAPH}the original weights, which are not to be there",
         "the source's files",

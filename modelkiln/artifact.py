@@ -156,11 +156,21 @@ def verify(folder: Path, expected_digest: str | None = None) -> Manifest:
         elif sha256(folder / name) != file.sha256:
             mistakes.append(f"{name} was altered: its sha256 is not the manifest's")
     mistakes += [f"{name} is not in the manifest" for name in sorted(found - set(manifest.files))]
+    folders = {parent.as_posix() for name in manifest.files for parent in PurePosixPath(name).parents}
+    mistakes += [f"the folder {name} is not in the manifest" for name in _folders(folder) if name not in folders]
     for encoder, spec in manifest.encoders.items():
         if spec.graph not in manifest.files:
             mistakes.append(f"the graph of encoder {encoder!r}, {spec.graph!r}, is not in the manifest")
+        if spec.vocabulary is not None and not any(name.startswith(f"{spec.vocabulary}/") for name in manifest.files):
+            mistakes.append(f"the vocabulary of encoder {encoder!r}, {spec.vocabulary!r}, is not in the manifest")
     raise_all(f"{folder}: refused, this is not the artifact that was compiled", mistakes)
     return manifest
+
+
+def _folders(folder: Path) -> list[str]:
+    """The folders in an artifact, relative to it; a link to one counts as one that nothing lists."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_dir())
+    return [path.relative_to(folder).as_posix() + (" (a link)" if path.is_symlink() else "") for path in paths]
 
 
 def encoder_digest(manifest: Manifest, name: str) -> str:

@@ -17,7 +17,7 @@ from modelkiln.artifact import SBOM, Manifest
 from modelkiln.errors import raise_all
 from modelkiln.files import read_json
 from modelkiln.params import Compile, Envelope, options
-from modelkiln.vocabulary import own_words
+from modelkiln.vocabulary import WORDS, own_words
 
 ASKED = "asked.json"
 
@@ -62,7 +62,13 @@ def as_if_asked(folder: Path, manifest: Manifest) -> Asked:
         next((name for name, spec in manifest.encoders.items() if spec.vocabulary), None),
         options=manifest.options,
     )
-    return Asked(section, manifest.toolchain, [], (folder / SBOM).read_text(encoding="utf-8"))
+    words = [
+        word
+        for spec in manifest.encoders.values()
+        if spec.vocabulary
+        for word in read_json(folder / spec.vocabulary / WORDS, "the vocabulary")["words"]
+    ]
+    return Asked(section, manifest.toolchain, words, (folder / SBOM).read_text(encoding="utf-8"))
 
 
 def without_table(asked: Asked) -> Asked:

@@ -56,14 +56,22 @@ def read_json(path: Path, what: str) -> Any:
         what: What the file is, for the error: "the manifest".
 
     Raises:
-        ModelkilnError: the file is missing, or is no JSON.
+        ModelkilnError: the file is missing, is no JSON, or names a key twice: which one counts is each reader's to say.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except OSError as error:
         raise ModelkilnError(f"{path}: can't read {what}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         raise ModelkilnError(f"{path}: {what} is damaged: {error}") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found
 
 
 def read_lines(path: Path, what: str) -> Iterator[tuple[int, str]]:

@@ -194,6 +194,18 @@ def load_buckets(path: Path, module: Any, options: Settings) -> Callable[..., An
     return buckets.run_in(shapes, graphs, count)
 
 
+def other_shapes(path: Path, options: Settings) -> list[str]:
+    """In what the index differs from the options that its graphs were compiled with, a line each."""
+    shapes = buckets.read_index(path)
+    wanted = buckets.choose_lengths(options.lengths, shapes.lengths[-1])
+    pairs = {
+        "lengths": (shapes.lengths, wanted),
+        "batch": (shapes.batch, options.batch),
+        "dynamic": (shapes.dynamic, options.dynamic_batch),
+    }
+    return [f"{name} {found}, expected {asked}" for name, (found, asked) in pairs.items() if found != asked]
+
+
 def _inputs(example: tuple[Any, Any], shapes: Buckets, length: int) -> tuple[Any, Any]:
     """Real tokens in a shape: the example's texts, the longest first, cut or filled up to the length."""
     import torch

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from modelkiln.errors import ModelkilnError
@@ -26,6 +27,7 @@ FIELDS: dict[str, dict[int, str]] = {
     "tensor": {13: "external data"},  # a pair of texts
     "external data": {1: "key", 2: "value"},
 }
+LENGTH = 2  # the wire type of what has a length: texts, bytes, messages
 LOCATION = b"location"  # the key whose value is a file's name
 
 
@@ -35,12 +37,23 @@ def weight_files(path: Path) -> list[str]:
     Raises:
         ModelkilnError: the file is missing, or damaged.
     """
+    with mapped(path) as data:
+        return sorted(_locations(data))
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[mmap.mmap]:
+    """The graph's bytes, as they lie in the file; what the block finds no protobuf in is said in one line.
+
+    Raises:
+        ModelkilnError: the file is missing, or damaged.
+    """
     try:
         with path.open("rb") as file:
             if not path.stat().st_size:
                 raise ValueError("it is empty")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return sorted(_locations(data))
+                yield data
     except OSError as error:
         raise ModelkilnError(f"{path}: can't read the graph: {error.strerror}") from error
     except ValueError as error:  # of UTF-8, too
@@ -64,6 +77,15 @@ def _locations(data: mmap.mmap) -> set[str]:
 
 def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """The number of each field of a message that has a length, and where what is in it begins and ends."""
+    return ((number, first, last) for number, form, first, last in every_field(data, start, end) if form == LENGTH)
+
+
+def every_field(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Each field of a message: its number, its wire type, and where what is in it begins and ends.
+
+    Raises:
+        ValueError: this is no message.
+    """
     while start < end:
         tag, start = _number(data, start, end)
         number, form = tag >> 3, tag & 7
@@ -77,8 +99,12 @@ def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, i
             start += 8 if form == 1 else 4
         if form not in (0, 1, 2, 5) or not number or start > end:
             raise ValueError(f"no field of a protobuf at byte {first}")
-        if form == 2:
-            yield number, first, start
+        yield number, form, first, start
+
+
+def number_at(data: mmap.mmap, start: int, end: int) -> int:
+    """The number that a field of wire type 0 holds."""
+    return _number(data, start, end)[0]
 
 
 def _number(data: mmap.mmap, start: int, end: int) -> tuple[int, int]:

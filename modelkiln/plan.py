@@ -29,6 +29,7 @@ from modelkiln.figures import (
     VECTORS,
     Limit,
     at_least,
+    at_most,
 )
 from modelkiln.lengths import BUCKETS, Bucket, lengths_of
 
@@ -69,16 +70,12 @@ class _Case:
     bucket: Bucket | None = None
 
 
-Applies = Callable[[Subject, _Case], bool]
-Cases = Callable[[Subject], list[tuple[str, _Case]]]
-
-
 @dataclass(frozen=True)
 class _Check:
     name: str
     figures: Mapping[str, Limit]
-    cases: Cases
-    applies: Applies
+    cases: Callable[[Subject], list[tuple[str, _Case]]]
+    applies: Callable[[Subject, _Case], bool]
 
 
 def _once(subject: Subject) -> list[tuple[str, _Case]]:  # noqa: ARG001 (as the others)
@@ -146,6 +143,12 @@ EVERY_MODE = "every mode"
 CHECKS = (
     _Check("artifact: every byte is as sealed", {"files": at_least(2.0)}, _once, _always),
     _Check("artifact: every file has a role", {"without_a_role": NONE}, _once, _always),
+    _Check(
+        "artifact: graphs hold nothing else",
+        {"strangers": NONE, "megabytes_beyond_the_weights": at_most(8.0)},  # code, and what describes it
+        _once,
+        _always,
+    ),
     _Check("artifact: source is as it was fetched", {"altered_source_files": NONE}, _once, _always),
     _Check("artifact: was compiled from this source", {"other_facts": NONE}, _once, _always),
     _Check("artifact: is what was asked for", {"other_facts": NONE}, _once, _always),
@@ -186,6 +189,7 @@ CHECKS = (
         _always,
     ),
     _Check("invariance: caches confuse no texts", {"first": INVARIANT, "second": INVARIANT}, _per_encoder, _always),
+    _Check("calls: drawn for this artifact", VECTORS | {"calls": SOME}, _per_encoder, _differs),
     _Check("keywords: golden samples", KEYWORDS, _per_mode, _always),
     _Check("keywords: corpus", KEYWORDS, _per_mode_of_the_corpus, _has_own_corpus),
     _Check("neighbours: ten nearest documents", NEIGHBOURS, _per_encoder, _has_far_documents),
@@ -215,7 +219,12 @@ CHECKS = (
     _Check("vectors: words", VECTORS, _per_encoder, _always),
     _Check("vectors: every token", VECTORS | {"tokens": SOME}, _per_encoder, _differs),
     _Check("vectors: every length", VECTORS, _per_bucket, _has_lengths),
-    _Check("vectors: compiled vocabulary", VECTORS | {"words": SOME, "lacking": NONE}, _per_encoder, _has_table),
+    _Check(
+        "vectors: compiled vocabulary",
+        VECTORS | {"words": SOME, "lacking": NONE, "not_asked_for": NONE},
+        _per_encoder,
+        _has_table,
+    ),
 )
 
 

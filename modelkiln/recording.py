@@ -47,6 +47,7 @@ class Facts:
 
     dimension: int  # of a vector
     pad_id: int
+    parameters: int  # numbers in its weights
     tokenizer: dict[str, Any]  # as its tokenizer.json, without truncation and padding
     resources: dict[str, Any]  # see Task.reference_resources
 

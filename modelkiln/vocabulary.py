@@ -15,12 +15,14 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from modelkiln.errors import ModelkilnError
+from modelkiln import schema
+from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import read_json, read_lines, write_text
 from modelkiln.progress import say, track
 
@@ -30,6 +32,14 @@ VECTORS = "vectors.npy"
 AT_ONCE = 1024  # words, between two lines of progress
 MOST = 100_000  # words of a corpus, the most frequent: 154 MB of vectors of 384 dimensions
 WORD = re.compile(r"(?u)\w\w+")  # what CountVectorizer takes for a word (keywords/ngrams.py)
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What words.json says."""
+
+    graph: str
+    words: list[str]
 
 
 class Vocabulary:
@@ -127,15 +137,22 @@ def read_vocabulary(folder: Path, graph: str, dimension: int) -> Vocabulary:
         ModelkilnError: it was made with another graph, or its two files do not belong together.
     """
     head = read_json(folder / WORDS, "the vocabulary")
+    mistakes: list[str] = []
+    parsed = schema.parse(_Head, head, "", mistakes)
+    if parsed is not None and len(set(parsed.words)) < len(parsed.words):
+        mistakes.append("a word is there twice")
+    raise_all(f"{folder / WORDS}: the vocabulary is damaged", mistakes)
     if head["graph"] != graph:
         raise ModelkilnError(
             f"{folder}: this table was made with another graph, so its vectors would be another model's; "
             "compile the artifact again (`dvc repro compile`)"
         )
-    vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
-    if vectors.shape != (len(head["words"]), dimension) or vectors.dtype != np.float32:
+    vectors: Any = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
+    whole = vectors.offset + vectors.nbytes == (folder / VECTORS).stat().st_size  # and nothing comes after it
+    if vectors.shape != (len(head["words"]), dimension) or vectors.dtype != np.float32 or not whole:
         raise ModelkilnError(
-            f"{folder}: vectors of shape {vectors.shape}, expected {(len(head['words']), dimension)}; "
+            f"{folder}: vectors of shape {vectors.shape} in {(folder / VECTORS).stat().st_size} bytes, expected "
+            f"{(len(head['words']), dimension)} in float32 and nothing else; "
             "compile the artifact again (`dvc repro compile`)"
         )
     return Vocabulary(head["words"], vectors)

@@ -202,7 +202,7 @@ def test_what_was_said_is_read_as_it_was_written(tmp_path: Path) -> None:
     (folder / "stale").mkdir(parents=True)
     said.ids.update({text_key(TEXTS[0]): [2, 7, 3], text_key(TEXTS[1]): [2, 3]})
     said.vectors[row_key([2, 7, 3])] = vectors[0] * 2
-    said.facts = Facts(4, 0, {"model": {"type": "WordPiece"}}, {"stop_words.json": {"english": ["a"]}})
+    said.facts = Facts(4, 0, 9, {"model": {"type": "WordPiece"}}, {"stop_words.json": {"english": ["a"]}})
     recording.write(folder, said, *where, None, asdict(STRICT), {check.name: check})
     assert not (folder / "stale").exists()
     read = recording.read(folder)

@@ -104,5 +104,5 @@ def test_table_whose_files_do_not_belong_together_is_refused(table_artifact: Pat
     folder = Path(shutil.copytree(table_artifact / FOLDER, tmp_path / "copy"))
     graph = json.loads((folder / WORDS).read_text())["graph"]
     np.save(folder / VECTORS, np.zeros((3, 32), np.float32))
-    with pytest.raises(ModelkilnError, match=r"vectors of shape \(3, 32\), expected"):
+    with pytest.raises(ModelkilnError, match=r"vectors of shape \(3, 32\) in 512 bytes, expected"):
         read_vocabulary(folder, graph, 32)

@@ -70,6 +70,16 @@ class Backend(Protocol):
             ModelkilnError: the graph is damaged.
         """
 
+    def strangers(self, path: Path, options: Any) -> list[str]:
+        """What the graph in `path`, and the files beside it, hold that it has no use for; a line each.
+
+        That is what no comparison of vectors sees: other data, weights that nothing reads, another version of the
+        format than the options ask for. As far as it can be told without the library that made it.
+
+        Raises:
+            ModelkilnError: the graph is damaged.
+        """
+
 
 def require_whole(folder: Path, manifest: Manifest) -> None:
     """Sees to it that the artifact holds whatever its graphs read.

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelkiln import layouts
+from modelkiln import archives, layouts
 from modelkiln.backends import Run
 from modelkiln.env import cxx, inductor_cache
 from modelkiln.errors import ModelkilnError, one_line
@@ -35,6 +35,8 @@ GRAPH = "encoder.pt2"
 LEVEL = "x86-64-v3"
 DEVICE = None
 MACHINE = Machine("linux", "x86_64", ("abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"))
+# What a package holds: the version of its format, code, weights and what describes them.
+ENTRIES = r"[^/]+/(?:archive_format|archive_version|byteorder|\.data/version|version|data/(?:[^/]+/)*[^/]+)"
 NOT_KEPT = (".cpp", "/.data/serialization_id")
 # A compiler that leaves no path of this machine in what it writes, and no symbols that only a debugger reads.
 COMPILER = """#!/bin/sh
@@ -117,6 +119,11 @@ def load_graph(
 def refers_to(path: Path) -> list[str]:  # noqa: ARG001 (the contract's)
     """Nothing: all of it is in one file."""
     return []
+
+
+def strangers(path: Path, options: Options) -> list[str]:  # noqa: ARG001 (the contract's)
+    """Entries of the package that are neither code nor weights nor what says how they were made."""
+    return archives.strangers(path, ENTRIES)
 
 
 def _torch() -> Any:

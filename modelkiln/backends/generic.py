@@ -5,6 +5,8 @@ Two compiles give the same bytes.
 
 from __future__ import annotations
 
+import pickletools
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modelkiln import archives
 from modelkiln.backends import Run
 from modelkiln.errors import ModelkilnError
 
@@ -24,6 +27,12 @@ DEVICE = None
 MACHINE = None
 LAYOUT = "padded"
 DEBUG_INFO = (".debug_pkl", "/.data/serialization_id")
+# What TorchScript's archives hold: pickles, code, tensors, and how they were written.
+ENTRIES = (
+    r"[^/]+/(?:(?:data|constants)\.pkl|code/.+\.py|(?:constants|data)/\d+|(?:\.data/)?version|byteorder"
+    r"|\.format_version|\.storage_alignment)"
+)
+TENSOR = re.compile(r"[^/]+/(?:constants|data)/\d+")
 GRAPH = "encoder.pt"  # fixed: TorchScript writes the file's name into the file
 
 
@@ -81,6 +90,19 @@ def load_graph(
 def refers_to(path: Path) -> list[str]:  # noqa: ARG001 (the contract's)
     """Nothing: all of it is in one file."""
     return []
+
+
+def strangers(path: Path, options: Options) -> list[str]:  # noqa: ARG001 (the contract's)
+    """Entries of the archive that are none of TorchScript's, and tensors that its code has no name for."""
+    found = archives.strangers(path, ENTRIES)
+    if found:
+        return found
+    with zipfile.ZipFile(path) as saved:
+        pickles = [saved.read(name) for name in saved.namelist() if name.endswith(".pkl")]
+        tensors = [name for name in saved.namelist() if TENSOR.fullmatch(name)]
+    # Looked at as text, and never run.
+    named = {said for each in pickles for _, said, _ in pickletools.genops(each) if isinstance(said, str)}
+    return [f"a tensor {name!r} that nothing reads" for name in tensors if name.rpartition("/")[2] not in named]
 
 
 def _strip_debug_info(path: Path) -> None:

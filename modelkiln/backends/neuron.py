@@ -92,3 +92,8 @@ def load_graph(
 def refers_to(path: Path) -> list[str]:
     """The graphs of the index."""
     return [buckets.graph_path(path, length).name for length in buckets.read_index(path).lengths]
+
+
+def strangers(path: Path, options: Options) -> list[str]:
+    """Shapes that the index has and the options do not; what is inside the vendor's archives nobody here can tell."""
+    return inferentia.other_shapes(path, options)

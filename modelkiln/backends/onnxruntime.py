@@ -18,6 +18,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
+from modelkiln import onnx_contents
 from modelkiln.backends import Run
 from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.onnx_export import export_onnx
@@ -88,6 +89,11 @@ def load_graph(
 def refers_to(path: Path) -> list[str]:
     """The weights, where one file can't hold them: beside it, as encoder.onnx.data."""
     return weight_files(path)
+
+
+def strangers(path: Path, options: Options) -> list[str]:
+    """What is beside the graph in its file; see Backend.strangers."""
+    return onnx_contents.strangers(path, options.opset)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ Two compiles give the same bytes, in every precision: an encoder.xml with an enc
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ MACHINE = None
 LAYOUT = "padded"  # see above
 GRAPH = "encoder.xml"
 PROCESSOR = "CPU"
+ALIGNMENT = 64  # bytes
+CONSTANT = re.compile(r'<data\b[^>]*?\boffset="(\d+)"[^>]*?\bsize="(\d+)"')
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,19 @@ def load_graph(
 def refers_to(path: Path) -> list[str]:
     """The weights, in a .bin of the same name."""
     return [path.with_suffix(".bin").name]
+
+
+def strangers(path: Path, options: Options) -> list[str]:  # noqa: ARG001 (the contract's)
+    """Bytes of the weights' file that no constant of the graph is made from."""
+    # By its text: no XML of others is parsed where there is no need to.
+    spans = [tuple(map(int, found)) for found in CONSTANT.findall(path.read_text(encoding="utf-8", errors="replace"))]
+    read = 0
+    for start, size in sorted(spans):
+        if start > read + ALIGNMENT:
+            return [f"{start - read} bytes of weights that nothing reads, from {read} on"]
+        read = max(read, start + size)
+    over = path.with_suffix(".bin").stat().st_size - read
+    return [f"{over} bytes after the weights"] if over > 0 else []
 
 
 def find_core(precision: str) -> tuple[Any, Any]:

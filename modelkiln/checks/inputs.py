@@ -63,6 +63,37 @@ def token_rows(tokenizer: dict[str, Any], template: Sequence[int], word: int) ->
     return [[*around[0], *group, *around[1]] for group in groups]
 
 
+def drawn_rows(
+    tokenizer: dict[str, Any],
+    template: Sequence[int],
+    word: int,
+    chance: random.Random,
+    longest: int,
+    lengths: Sequence[int],
+    twins: int,
+) -> list[list[int]]:
+    """Rows of ids that no text would have: tokens of all kinds at any place, and one token again and again.
+
+    Args:
+        tokenizer: As its tokenizer.json.
+        template: The ids of a text of one token, special ones included.
+        word: Where in it that token stands.
+        chance: Draws.
+        longest: Tokens of a row, special ones included.
+        lengths: Of which there are to be several rows.
+        twins: So many.
+    """
+    ids = sorted(set(tokens_of(tokenizer).values()))
+    around = len(template) - 1
+    wanted = [length for length in lengths if length <= longest for _ in range(twins)] + [longest] * twins
+    inside = [[chance.choice(ids) for _ in range(length - around)] for length in wanted]
+    for length in (longest, longest // 2, longest // 4):
+        again = chance.choice(ids)
+        inside.append([again] * (length - around))
+        inside.append([chance.choice((again, chance.choice(ids), chance.choice(ids))) for _ in range(length - around)])
+    return [[*template[:word], *row, *template[word + 1 :]] for row in inside]
+
+
 def special_tokens(tokenizer: dict[str, Any]) -> list[str]:
     """The special tokens, and whatever else was added to the vocabulary, as they are written."""
     return [str(added["content"]) for added in tokenizer.get("added_tokens") or []]

@@ -14,7 +14,8 @@ from modelkiln.files import read_json, sha256
 from modelkiln.recording import Facts
 from modelkiln.sources import REVISION
 
-SHOWN = 3  # components of an sbom that differ
+SHOWN = 3  # components of an sbom that differ, and other things of which there are many
+FP32 = 4  # bytes of a weight, at the most
 
 
 def test_every_byte_is_as_sealed(manifest: Manifest, judge: Judge) -> None:
@@ -32,6 +33,20 @@ def test_every_file_has_a_role(manifest: Manifest, folder: Path, facts: Facts, j
     strangers = sorted(set(manifest.files) - roles)
     judge.hold("without_a_role", len(strangers))
     assert not strangers, f"nothing reads these: {strangers}"
+
+
+def test_graphs_hold_nothing_else(manifest: Manifest, folder: Path, facts: Facts, judge: Judge) -> None:
+    """Nothing beside what is run: neither by its form, as far as the backend can tell, nor by its size."""
+    backend = backends.load(manifest.backend)
+    options = backend.Options(**manifest.options)
+    graphs = sorted({spec.graph for spec in manifest.encoders.values()})
+    strangers = [f"{graph}: {each}" for graph in graphs for each in backend.strangers(folder / graph, options)]
+    beside = {Path(graph).parent for graph in graphs}
+    size = sum(file.size for name, file in manifest.files.items() if Path(name).parent in beside)
+    copies = max(1, sum(len(backend.refers_to(folder / graph)) for graph in graphs)) if backend.DEVICE else 1
+    judge.hold("strangers", len(strangers))
+    judge.hold("megabytes_beyond_the_weights", max(0.0, size - copies * FP32 * facts.parameters) / 1e6)
+    assert not strangers, f"no part of the graph: {strangers[:SHOWN]}"
 
 
 @pytest.mark.of_the_source

@@ -17,6 +17,7 @@ import numpy as np
 from modelkiln.checks.plugin import Judge
 from modelkiln.encoder import Vectors
 from modelkiln.files import sha256, storable
+from modelkiln.lengths import SHORT_WORD
 from modelkiln.parity import compare_vectors
 from modelkiln.progress import track
 from modelkiln.recording import Facts, Said, answers_key, row_key, text_key
@@ -27,6 +28,7 @@ from modelkiln.tasks import Task
 BATCH = 256  # texts; phrases are short, and in batches of 32 take a third longer
 LONG, FEW = 200, 16  # characters; and texts, since a batch of long ones is mostly filled up to the longest
 AT_ONCE = 4096  # texts, between two looks at the progress
+OTHER_WORD = "i"  # one token, as SHORT_WORD is
 ROWS = 256  # of token ids, in a call
 
 
@@ -103,6 +105,7 @@ class Uncompiled:
         self.said.facts = Facts(
             dimension=int(vector.shape[1]),
             pad_id=int(tokenizer.pad_token_id or 0),
+            parameters=sum(each.numel() for each in self._model.parameters()),
             tokenizer={**said, "truncation": None, "padding": None},  # which each call sets
             resources=task.reference_resources(),
         )
@@ -161,6 +164,14 @@ def hold_vectors(judge: Judge, expected: Vectors, found: Vectors) -> None:
     parity = compare_vectors(expected, found)
     assert not parity.failures, parity.failures
     judge.hold_all(parity.figures)
+
+
+def template(uncompiled: Original) -> tuple[list[int], int]:
+    """The ids of a text of one token, special ones included, and where in it that token stands."""
+    one, other = uncompiled.token_ids([SHORT_WORD, OTHER_WORD])
+    assert len(one) == len(other), f"{SHORT_WORD!r} and {OTHER_WORD!r} have to be one token each"
+    (place,) = [at for at, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]]
+    return one, place
 
 
 def _by_size(texts: Sequence[str]) -> Iterator[tuple[int, list[int]]]:

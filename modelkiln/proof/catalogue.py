@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelkiln.errors import ModelkilnError
-from modelkiln.proof import files, graph, runtime, specials, statements, texts, tokenizer, tokens, weights
+from modelkiln.proof import files, graph, runtime, specials, statements, stowaways, texts, tokenizer, tokens, weights
 from modelkiln.proof.fault import Fault, Good, copy_good
 
 # A tiny model may have no noise of its own; scores are rounded whatever the model is.
@@ -28,6 +28,7 @@ def all_faults(good: Good) -> list[Fault]:
         *files.byte_faults(good),
         *files.FAULTS,
         *statements.FAULTS,
+        *stowaways.FAULTS,
         *runtime.FAULTS,
         BOUND,
     ]

@@ -17,6 +17,7 @@ from modelkiln.proof.fault import DoesNotApplyError, Fault, Good, longest
 LEAK = 0.01  # of the neighbour's vector, or of another one
 NOISE = 1e-3  # in a component
 BATCH = 3  # texts
+ALIKE = 14  # tokens
 LARGE_BATCH = 48  # texts
 
 
@@ -115,6 +116,11 @@ def _long(most: int, tokens: Any) -> Any:
     return tokens > most * 3 // 4
 
 
+def _alike(most: int, tokens: Any) -> Any:  # noqa: ARG001 (as the others)
+    """Three texts or more of one length in a call, of 14 tokens or more."""
+    return ((tokens[:, None] == tokens[None, :]).to(tokens.dtype).sum(1) >= BATCH) & (tokens >= ALIKE)
+
+
 def _in_a_batch_of(number: int, most: int, tokens: Any) -> Any:  # noqa: ARG001 (as the others)
     """All texts of a call that gives so many vectors; counted by an operation, or the size would be a constant."""
     import torch
@@ -179,6 +185,7 @@ FAULTS = (
         ("vectors",),
         _among(_of_a_length_between, one_percent_off),
     ),
+    Fault("alike-off", "1% off for three texts of one length in a call", ("calls",), _among(_alike, one_percent_off)),
     Fault("nan-when-long", "NaN for long texts", ("vectors",), _among(_long, _nan)),
     Fault(
         "nan-in-a-batch",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,8 +35,8 @@ def _tokenizer(alter: Callable[[dict[str, Any]], bool], why_not: str) -> Callabl
 
 def _seal_without_table(good: Good, folder: Path, max_length: int | None = None) -> None:
     for spec in good.manifest.encoders.values():
-        for path in (folder / spec.vocabulary).iterdir() if spec.vocabulary else ():
-            path.unlink()
+        if spec.vocabulary:
+            shutil.rmtree(folder / spec.vocabulary)
     manifest = without_table(good.manifest)
     seal(folder, with_envelope(manifest, max_length=max_length) if max_length else manifest)
 

@@ -16,6 +16,7 @@ AREAS = {
     "noise": "How much does the uncompiled model differ from itself?",
     "tokenizer": "Does it cut texts into the same tokens?",
     "vectors": "Are the vectors the uncompiled model's, of every token and at every length?",
+    "calls": "Are they that in texts and company which nobody could foresee?",
     "invariance": "Does a text have the same vector in any company?",
     "keywords": "Are the keywords the same, in every mode?",
     "resources": "Is what the task ships what its library has?",
