@@ -177,7 +177,8 @@ def encoder_digest(manifest: Manifest, name: str) -> str:
     """The hex sha256 of all that an encoder's vectors depend on; encoders that share it give the same vectors."""
     spec = manifest.encoders[name]
     digests = manifest.sha256s()
-    parts = f"{graph_digest(spec.graph, digests)} {digests[TOKENIZER]} {spec.max_length}"
+    # The graph itself too, since the digest of all that lies with it is the same for another one there.
+    parts = f"{digests[spec.graph]} {graph_digest(spec.graph, digests)} {digests[TOKENIZER]} {spec.max_length}"
     return hashlib.sha256(parts.encode()).hexdigest()
 
 

@@ -23,6 +23,7 @@ from modelkiln.asked import Asked, as_if_asked, without_table
 from modelkiln.bounds import STRICT
 from modelkiln.checks import (
     test_artifact,
+    test_calls,
     test_hostile,
     test_resources,
     test_tokenizer,
