@@ -20,9 +20,10 @@ from modelkiln.layouts import TOKENS_AT_ONCE
 from modelkiln.lengths import text_of_length
 from modelkiln.recording import Facts
 
-SHORT = 128  # tokens: each length up to here is drawn into a call with others, of the longer ones every third
+SHORT = 64  # tokens: each length up to here is drawn into a call with others, and of the longer ones a few
+SOME = 5  # one in so many
 EQUAL = (5, 9, 14, 20, 27, 40, 64, 100, 128)  # tokens of texts of which several of one length are in a call
-TWINS = 4  # of each
+TWINS = 3  # of each
 WIDE = (40, 100, 180, 250)  # tokens of two texts that are in a call with as many short ones as there is room for
 FEW, MANY = 3, 60  # tokens of a short one; and of those, how many at the least
 
@@ -35,7 +36,7 @@ def test_drawn_for_this_artifact(
     longest = encoder.spec.max_length
     special = encoder.count_tokens([""])[0]
     words = " ".join(texts).split()
-    lengths = [n for n in range(special + 1, longest + 1) if n <= SHORT or n % 3 == chance.randrange(3)]
+    lengths = [n for n in range(special + 1, longest + 1) if n <= SHORT or not chance.randrange(SOME)]
     asked = ["", *(text_of_length(encoder, words, length) for length in lengths)]
     drawn = inputs.drawn_rows(facts.tokenizer, *template(uncompiled), chance, longest, EQUAL, TWINS)
     rows = [*encoder.token_ids(asked), *drawn]

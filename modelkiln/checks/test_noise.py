@@ -9,7 +9,7 @@ from modelkiln.checks.plugin import Judge
 from modelkiln.checks.uncompiled import Uncompiled
 from modelkiln.parity import compare_vectors
 
-MOST = 10  # texts; each is encoded four times
+MOST = 6  # texts; each is encoded four times
 ROUNDING = 1e-4  # of a score; two that are nearly equal may be rounded apart
 
 
