@@ -119,8 +119,13 @@ def _try(fault: Fault, good: Good, params: Validate, scratch: Path, checks: str,
 
 
 def _files(fault: Fault) -> str:
-    """The files of checks that the kind names, for pytest's -k."""
-    return " or ".join(dict.fromkeys(f"test_{area.partition(':')[0]}.py" for area in (*fault.areas, *fault.also)))
+    """The checks that the kind names, whole files of them or some, for pytest's -k."""
+    chosen = []
+    for area in (*fault.areas, *fault.also):
+        file, _, name = area.partition(": ")
+        only = f" and test_{name.replace(' ', '_')}" if name else ""
+        chosen.append(f"(test_{file}.py{only})")
+    return " or ".join(dict.fromkeys(chosen))
 
 
 def _row(fault: Fault, verdict: Verdict, folder: Path) -> Row:

@@ -99,17 +99,16 @@ def _one_script(weight: Any, tokenizer: Any) -> Iterable[int]:
     return places
 
 
+TOKENS = ("vectors: every token",)
 FAULTS = (
-    Fault("word-of-another", "one rare word's embedding is another word's", ("vectors",), _embeddings(_of_another)),
-    Fault(
-        "last-words-zero", f"the last {LAST} rows of the embeddings are zero", ("vectors",), _embeddings(_last_are_zero)
-    ),
-    Fault("word-scaled", "one rare word's embedding larger by 5%", ("vectors",), _embeddings(_scaled)),
+    Fault("word-of-another", "one rare word's embedding is another word's", TOKENS, _embeddings(_of_another)),
+    Fault("last-words-zero", f"the last {LAST} rows of the embeddings are zero", TOKENS, _embeddings(_last_are_zero)),
+    Fault("word-scaled", "one rare word's embedding larger by 5%", TOKENS, _embeddings(_scaled)),
     Fault(
         "continuation-as-beginning",
         "a token that continues words has the embedding of the one that begins them",
-        ("vectors",),
+        TOKENS,
         _embeddings(_as_a_beginning),
     ),
-    Fault("one-script", "each Cyrillic token has another one's embedding", ("vectors",), _embeddings(_one_script)),
+    Fault("one-script", "each Cyrillic token has another one's embedding", TOKENS, _embeddings(_one_script)),
 )

@@ -103,7 +103,7 @@ def test_kinds_that_are_not_asked_for_again_keep_their_rows() -> None:
 
 def test_named_checks_are_the_files_of_the_areas() -> None:
     fault = replace(FAULT, areas=("vectors: compiled vocabulary", "vectors"), also=("hostile",))
-    assert _files(fault) == "test_vectors.py or test_hostile.py"
+    assert _files(fault) == "(test_vectors.py and test_compiled_vocabulary) or (test_vectors.py) or (test_hostile.py)"
 
 
 def test_machine_is_kept_busy_no_longer_than_asked() -> None:
