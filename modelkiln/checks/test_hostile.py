@@ -29,6 +29,18 @@ TEXTS = {
     "lone surrogates": "broken \ud83d pair \udc00",
     "special tokens": "[CLS] [SEP] [MASK] [PAD] <s> </s> <mask>",
     "one letter": "a",
+    "one word again and again": "very " * 120,
+    "one letter again and again": "a " * 300,
+    "commas": ", " * 250,
+    "digits": "0 1 2 3 4 5 6 7 8 9 " * 12,
+    "a table of numbers": "0,0.5,-12,1e-9,3.14159\n" * 20,
+    "times and prices": "At 10:45 on 2026-11-27: EUR 1,299.00 (-3.5%), +49 30 901820; " * 4,
+    "addresses": "https://example.org/a/b?c=d&e=f#g someone@example.org 192.0.2.1 C:\\Temp\\x.txt " * 4,
+    "markup": "<p class='a'>Fish &amp; chips</p><br/><!-- none --> **bold** [link](x) " * 4,
+    "source code": "for (int i = 0; i < n; i++) { sum += a[i] * b[i]; } // O(n)\n" * 5,
+    "what looks like a key": "QmFzZTY0IGxvb2tzIGxpa2UgdGhpcywgYW5kIHNvIGRvIGtleXM=" * 4,
+    "capitals": "THE COUNCIL APPROVED THE NEW TRAM LINE ON TUESDAY. " * 6,
+    "sentences again and again": "The weir at Low Marsh was closed. " * 40,
 }
 
 
