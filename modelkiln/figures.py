@@ -56,5 +56,11 @@ QUALITY = {
     f"f1_loss_at_{AT_10}_upper": at_most("max_f1_loss"),
     "documents": KNOWN,
 }
+TABLE = VECTORS | {
+    "difference_from_the_graph": INVARIANT,
+    "words": SOME,
+    "lacking": NONE,
+    "not_asked_for": NONE,
+}
 COMPANY = ("together", "reversed", "shuffled", "twice_in_a_call", "again", "beside_the_longest")
 TEXTS = {"texts": SOME, "different": NONE}

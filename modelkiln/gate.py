@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from modelkiln import env, plan, signing
+from modelkiln import env, plan, signing, tasks
 from modelkiln.artifact import Manifest
 from modelkiln.bounds import LOOSEST, Bounds
 from modelkiln.errors import ModelkilnError
@@ -80,6 +80,9 @@ def flaws(verdict: Verdict, manifest: Manifest) -> list[str]:
         bounds = asdict(Bounds(**verdict.bounds))
     except (TypeError, ValueError) as error:
         return [f"its bounds are none: {error}"]
+    encoders = sorted(tasks.load(manifest.task).ENCODERS)
+    if sorted(manifest.encoders) != encoders:
+        return [f"the artifact has the encoders {sorted(manifest.encoders)}, and its task wants {encoders}"]
     wanted = {each.name: each for each in plan.expected(subject_of(verdict, manifest))}
     found = {check.name: check for check in verdict.checks}
     mistakes = [f"{name} is missing" for name in wanted if name not in found]

@@ -15,8 +15,10 @@ from modelkiln.onnx_weights import LENGTH, every_field, mapped, number_at
 MODEL = {1: "ir_version", 2: "producer_name", 3: "producer_version", 4: "domain", 5: "model_version"}
 MODEL |= {6: "doc_string", 7: "graph", 8: "opset_import", 14: "metadata_props"}
 GRAPH = {1: "node", 2: "name", 5: "initializer", 10: "doc_string", 11: "input", 12: "output", 13: "value_info"}
-NODE_INPUT, NODE_OPERATOR, NODE_ATTRIBUTE, ATTRIBUTE_GRAPHS, TENSOR_NAME, VALUE_NAME = 1, 4, 5, (6, 11), 8, 1
-CHANCE = (b"Random", b"Multinomial", b"Bernoulli")  # how operators are called that give other numbers each time
+NODE_INPUT, NODE_OUTPUT, NODE_OPERATOR, NODE_ATTRIBUTE = 1, 2, 4, 5
+ATTRIBUTE_GRAPHS, TENSOR_NAME, TENSOR_TEXT, VALUE_NAME = (6, 11), 8, 12, 1
+# How operators are called that give other numbers each time; Dropout has no place where nothing is trained.
+CHANCE = (b"Random", b"Multinomial", b"Bernoulli", b"Dropout")
 PRODUCERS = (b"pytorch", b"onnx.quantize")  # who exports, and who quantises
 EMPTY = ("domain", "doc_string")  # fields that may be there, and may say nothing
 METADATA = {1: b"onnx.infer", 2: b"onnxruntime.quant"}  # what quantising leaves
@@ -56,11 +58,17 @@ def _of_graph(data: mmap.mmap, start: int, end: int) -> list[str]:
             found.append(f"a {GRAPH[number]} of the graph")
         elif GRAPH.get(number) == "initializer":
             weights += _texts(data, first, last, TENSOR_NAME)
+            found += ["a text in a weight"] if any(_texts(data, first, last, TENSOR_TEXT)) else []
     read, operators = _read_by(data, start, end)
     found += [f"an operator {name.decode('utf-8', 'replace')}" for name in operators if name.startswith(CHANCE)]
     found += [
         f"weights that nothing reads, {name.decode('utf-8', 'replace')!r}" for name in weights if name not in read
     ]
+    outputs = sum(GRAPH.get(number) == "output" for number, *_ in every_field(data, start, end))
+    found += [f"{outputs} outputs, expected 1"] if outputs != 1 else []
+    for number, form, first, last in every_field(data, start, end):
+        if GRAPH.get(number) == "node" and form == LENGTH and read.isdisjoint(_texts(data, first, last, NODE_OUTPUT)):
+            found.append("an operator whose result nothing reads")
     twice = len(weights) - len(set(weights))
     return found + ([f"{twice} weights of a name that others have"] if twice else [])
 

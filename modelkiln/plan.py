@@ -25,6 +25,7 @@ from modelkiln.figures import (
     NONE,
     QUALITY,
     SOME,
+    TABLE,
     TEXTS,
     VECTORS,
     Limit,
@@ -221,7 +222,7 @@ CHECKS = (
     _Check("vectors: every length", VECTORS, _per_bucket, _has_lengths),
     _Check(
         "vectors: compiled vocabulary",
-        VECTORS | {"words": SOME, "lacking": NONE, "not_asked_for": NONE},
+        TABLE,
         _per_encoder,
         _has_table,
     ),

@@ -183,6 +183,12 @@ def test_checks_of_what_applies_follow_from_the_counts(manifest: Manifest) -> No
         gate.require_pass(earned(manifest, counts={**COUNTS, count: 3}), manifest, None, "x")
 
 
+def test_artifact_without_an_encoder_of_its_task_has_no_pass(manifest: Manifest) -> None:
+    lacking = replace(manifest, encoders={"document": manifest.encoders["document"]})
+    with pytest.raises(ModelkilnError, match=r"has the encoders \['document'\], and its task wants"):
+        gate.require_pass(earned(manifest), lacking, None, "not registered")
+
+
 def test_negative_verdict_says_why(manifest: Manifest) -> None:
     negative = replace(earned(manifest), passed=False, checks=[Check("vectors", "failed", {}, "min_cosine is 0.5")])
     with pytest.raises(ModelkilnError, match=r"its verdict is negative: vectors: min_cosine is 0\.5"):

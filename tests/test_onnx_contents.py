@@ -48,6 +48,15 @@ def twice(model: Any) -> None:
     model.graph.initializer.append(model.graph.initializer[0])
 
 
+def dead(model: Any) -> None:
+    model.graph.node.append(helper.make_node("Shape", [model.graph.input[0].name], ["unread"]))
+
+
+def chance(model: Any) -> None:
+    model.graph.node.append(helper.make_node("RandomNormal", [], ["noise"], shape=[1]))
+    model.graph.node.append(helper.make_node("Identity", ["noise"], [model.graph.output[0].name]))
+
+
 def function(model: Any) -> None:
     node = helper.make_node("Identity", ["a"], ["b"])
     model.functions.append(helper.make_function("own", "f", ["a"], ["b"], [node], [helper.make_opsetid("", 17)]))
@@ -60,6 +69,10 @@ def function(model: Any) -> None:
         (unread, "weights that nothing reads, 'backup'"),
         (twice, "1 weights of a name that others have"),
         (function, "field 25 of the model"),
+        (dead, "an operator whose result nothing reads"),
+        (chance, "an operator RandomNormal"),
+        (lambda model: model.graph.output.add(name="hidden"), "2 outputs, expected 1"),
+        (lambda model: setattr(model.graph.initializer[0], "doc_string", "a key: 1234"), "a text in a weight"),
         (lambda model: setattr(model, "doc_string", "a key: 1234"), "a doc_string"),
         (lambda model: setattr(model.graph, "doc_string", "a key: 1234"), "a doc_string of the graph"),
         (lambda model: setattr(model, "domain", "example"), "a domain"),

@@ -109,7 +109,7 @@ def special_texts(tokenizer: dict[str, Any], words: Sequence[str], most: int = 6
         texts += [token, f"{token} {first}", f"{first} {token}", f"{first} {token} {second}", f"{first}{token}{second}"]
         texts += [token * 3, f"{token} {token}", f"{first} {token.lower()} {second} {token.upper()}"]
         texts.append(" ".join([*some[:12], token, *some[12:18], token, *some[18:]]))
-    return [*texts, *([" ".join(tokens[:most])] if tokens else [])]
+    return [*texts, " ".join([*words[:3], *tokens[:most]])]
 
 
 def token_texts(tokenizer: dict[str, Any]) -> list[str]:

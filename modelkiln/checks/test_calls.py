@@ -25,7 +25,7 @@ SOME = 5  # one in so many
 EQUAL = (5, 9, 14, 20, 27, 40, 64, 100, 128)  # tokens of texts of which several of one length are in a call
 TWINS = 3  # of each
 WIDE = (40, 100, 180, 250)  # tokens of two texts that are in a call with as many short ones as there is room for
-FEW, MANY = 3, 60  # tokens of a short one; and of those, how many at the least
+FEW = 3  # tokens of a short one, at the most: an empty text, or one of a token
 
 
 def test_drawn_for_this_artifact(
@@ -64,12 +64,13 @@ def _company(rows: Sequence[Sequence[int]], chance: random.Random) -> Iterator[l
 
 
 def _wide(rows: Sequence[Sequence[int]], longest: int) -> Iterator[list[int]]:
-    """Two long texts, one of them among many short ones: the widest rectangle, most of which is filled up."""
-    short = [index for index, row in enumerate(rows) if len(row) <= FEW + 1]
+    """Two long texts, one of them among the short ones that there is room for: a rectangle that is mostly filled up."""
+    short = [index for index, row in enumerate(rows) if len(row) <= FEW]
     for length in WIDE:
         most = min(length, longest)
         pair = sorted(range(len(rows)), key=lambda index: (len(rows[index]) > most, -len(rows[index])))[:2]
-        yield [*pair, *(short * MANY)[:MANY]]
+        room = (TOKENS_AT_ONCE - sum(len(rows[index]) for index in pair)) // FEW
+        yield [*pair, *(short[at % len(short)] for at in range(room))]
 
 
 def _equal(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:

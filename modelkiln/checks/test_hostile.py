@@ -40,6 +40,8 @@ TEXTS = {
     "source code": "for (int i = 0; i < n; i++) { sum += a[i] * b[i]; } // O(n)\n" * 5,
     "what looks like a key": "QmFzZTY0IGxvb2tzIGxpa2UgdGhpcywgYW5kIHNvIGRvIGtleXM=" * 4,
     "capitals": "THE COUNCIL APPROVED THE NEW TRAM LINE ON TUESDAY. " * 6,
+    "unsegmented again and again": "中文沒有空格的長句子" * 12,
+    "emoji again and again": "🙂 🚀 " * 40,
     "sentences again and again": "The weir at Low Marsh was closed. " * 40,
 }
 

@@ -18,10 +18,11 @@ from modelkiln.checks.plugin import Judge, rounded
 from modelkiln.checks.uncompiled import Original, hold_vectors, template
 from modelkiln.encoder import Encoder
 from modelkiln.lengths import BUCKETS, Bucket, lengths_of, text_of_length, words_of
-from modelkiln.parity import vector_differences
+from modelkiln.parity import compare_vectors, vector_differences
 from modelkiln.recording import Facts
 from modelkiln.vocabulary import whole_words
 
+DRAWN = 512  # words whose vectors the graph is asked for again
 FULL = 170  # texts of three tokens: as many as go into one call of the packed layout
 
 
@@ -88,7 +89,12 @@ def test_every_token(
 
 
 def test_compiled_vocabulary(
-    judge: Judge, uncompiled: Original, facts: Facts, encoder: Encoder, asked: Asked | None
+    judge: Judge,
+    uncompiled: Original,
+    facts: Facts,
+    encoder: Encoder,
+    asked: Asked | None,
+    manifest: Manifest,
 ) -> None:
     """Every word's vector is the one that the uncompiled model gives, and no word is missing that it was to have."""
     vocabulary = encoder.vocabulary
@@ -99,6 +105,9 @@ def test_compiled_vocabulary(
     vocabulary.fill(words, kept, range(len(words)))
     rows = uncompiled.token_ids(words)
     hold_vectors(judge, uncompiled.embed_rows(rows), kept)
+    drawn = random.Random(manifest.digest).sample(range(len(words)), min(DRAWN, len(words)))  # noqa: S311
+    computed = encoder.encode_rows([rows[index] for index in drawn])
+    judge.hold("difference_from_the_graph", compare_vectors(computed, kept[drawn]).figures["max_abs_difference"])
     judge.hold("words", len(words))
     wanted = {*whole_words(Tokenizer.from_str(json.dumps(facts.tokenizer))), *(asked.words if asked else ())}
     judge.hold("lacking", len(wanted - set(words)))

@@ -79,7 +79,7 @@ CHECKS: dict[str, Callable[[Case], Callable[[Judge], object]]] = {
     ),
     "vectors: compiled vocabulary": lambda case: (
         lambda judge: test_vectors.test_compiled_vocabulary(
-            judge, case.uncompiled, case.facts, case.encoder, case.asked
+            judge, case.uncompiled, case.facts, case.encoder, case.asked, case.manifest
         )
     ),
     "tokenizer: says what the sources says": lambda case: (
