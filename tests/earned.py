@@ -37,4 +37,4 @@ def earned(manifest: Manifest, bounds: Bounds = STRICT, counts: dict[str, int] =
 
 def _figure(limit: Limit, bounds: dict[str, float]) -> Figure:
     bound = bounds[limit.bound] if isinstance(limit.bound, str) else limit.bound
-    return Figure(0.5 if bound is None else bound, bound, limit.side)
+    return Figure(0.5, None, "") if bound is None else Figure(float(bound), float(bound), limit.side)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import modelkiln
-from modelkiln import ModelkilnError, tasks
+from modelkiln import ModelkilnError, plan, tasks
 from modelkiln.bounds import STRICT
 from modelkiln.checks.answers import Answers
 from modelkiln.checks.plugin import Judge
@@ -21,6 +20,7 @@ from modelkiln.golden import read_samples
 from modelkiln.tasks import keywords
 
 TEXTS = [sample.text for sample in read_samples()[:2]]
+LIMITS = plan.limits("registered: predictions")
 MODES = [{"top_n": 5}, {"keyphrase_ngram_range": [1, 2], "top_n": 4}]
 
 Judged = Callable[..., tuple[list[str], dict[str, Any]]]
@@ -49,10 +49,10 @@ def judged(tiny_artifact: Path, tmp_path: Path) -> Judged:
         change(predictions)
         for name, data in zip(GOLDEN_FILES, (TEXTS, MODES, predictions), strict=True):
             write_text(tmp_path / name, to_json(data))
-        node: Any = SimpleNamespace(node=SimpleNamespace(user_properties=[]))
-        judge = Judge(node)
+        kept: list[tuple[str, Any]] = []
+        judge = Judge(LIMITS, STRICT, kept)
         judge_predictions(judge, Answers(tasks.load("keywords"), Itself(predictor), predictor), tmp_path, STRICT)
-        return judge.broken, {name: figure.value for name, figure in node.node.user_properties}
+        return judge.broken, {name: figure.value for name, figure in kept}
 
     return run
 
@@ -104,7 +104,7 @@ def test_predictions_that_are_none_are_one_line(change: Any, said: str, judged: 
 
 
 def test_model_without_registered_predictions_is_not_judged_by_any(tmp_path: Path) -> None:
-    judge: Any = Judge(SimpleNamespace(node=SimpleNamespace(user_properties=[])))  # type: ignore[arg-type]
+    judge: Any = Judge(LIMITS, STRICT, [])
     answers = Answers(tasks.load("keywords"), Itself(None), None)
     with pytest.raises(pytest.skip.Exception, match="came without registered predictions"):
         judge_predictions(judge, answers, tmp_path, STRICT)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from compiling import EXACT, compile_here, fetch_local, skip_where_absent
-from conftest import MadeOnce
 from tiny import build_tiny_model
 
 import modelkiln
@@ -28,7 +28,7 @@ QUICK = [("onnxruntime", "roberta"), ("onnxruntime", "bert"), ("openvino", "robe
 
 
 @pytest.fixture(scope="module")
-def source_of(made_once: MadeOnce) -> Callable[[str], Path]:
+def source_of(made_once: Any) -> Callable[[str], Path]:
     """Gives the tiny model of a kind, as the download stage leaves it."""
 
     def made(kind: str) -> Path:

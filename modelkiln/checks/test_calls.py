@@ -21,7 +21,7 @@ from modelkiln.lengths import text_of_length
 from modelkiln.recording import Facts
 
 SHORT = 64  # tokens: each length up to here is drawn into a call with others, and of the longer ones a few
-SOME = 5  # one in so many
+SOME = 8  # one in so many
 EQUAL = (5, 9, 14, 20, 27, 40, 64, 100, 128)  # tokens of texts of which several of one length are in a call
 TWINS = 3  # of each
 WIDE = (40, 100, 180, 250)  # tokens of two texts that are in a call with as many short ones as there is room for

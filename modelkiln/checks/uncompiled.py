@@ -28,6 +28,7 @@ from modelkiln.tasks import Task
 BATCH = 256  # texts; phrases are short, and in batches of 32 take a third longer
 LONG, FEW = 200, 16  # characters; and texts, since a batch of long ones is mostly filled up to the longest
 AT_ONCE = 4096  # texts, between two looks at the progress
+WORD = 20  # characters
 OTHER_WORD = "i"  # one token, as SHORT_WORD is
 ROWS = 256  # of token ids, in a call
 
@@ -143,8 +144,17 @@ class Uncompiled:
         starts = range(0, len(new), AT_ONCE)
         for start in track(starts, f"the uncompiled model, {AT_ONCE} texts at a time", len(starts)):
             part = new[start : start + AT_ONCE]
-            self._vectors.update(zip([key for key, _ in part], self.again([text for _, text in part]), strict=True))
+            vectors = self.again([text for _, text in part])
+            self._vectors.update(zip([key for key, _ in part], vectors, strict=True))
+            self._keep_by_ids([text for _, text in part], vectors)
         return np.stack([self._vectors[key] for key in keys])
+
+    def _keep_by_ids(self, texts: Sequence[str], vectors: Vectors) -> None:
+        """Words are asked for by their ids as well; but not of a model that puts a prompt before them."""
+        words = [place for place, text in enumerate(texts) if len(text) <= WORD]
+        if words and not getattr(self._model, "default_prompt_name", None):
+            ids = self._model.tokenizer([texts[place] for place in words])["input_ids"]
+            self._vectors.update((row_key(row), vectors[place]) for row, place in zip(ids, words, strict=True))
 
     def save(self) -> None:
         """Keeps the vectors for a later run, where that is wanted."""

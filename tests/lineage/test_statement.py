@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -14,10 +14,11 @@ from imports import ROOT
 from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenance
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
-from lineage.project import MODEL, Project, params_of
+from lineage.project import MODEL, Project, params_of, verdict_of
 
 from modelkiln import ModelkilnError
 from modelkiln.artifact import read_manifest
+from modelkiln.bounds import STRICT
 from modelkiln.files import sha256
 from modelkiln.lineage import Chain, Unknown
 from modelkiln.lineage.statement import BUILD_TYPE, BUILDER, UNKNOWN, make_statement, source_uri
@@ -133,9 +134,9 @@ def test_details_have_the_verdict_and_where_it_is_registered(statement: dict[str
     assert found["verdict.json"]["annotations"] == {
         "passed": True,
         "golden": "1" * 64,
-        "corpus": "2" * 64,
-        "bounds": {"min_cosine": 0.9999, "atol": 1e-05},
-        "checks": {"vectors: golden texts": "passed", "quality: gold key phrases": "not applicable"},
+        "corpus": "1" * 64,
+        "bounds": asdict(STRICT),
+        "checks": {check["name"]: check["outcome"] for check in verdict_of(project.digest)["checks"]},
     }
     assert found["mlflow:keywords/1"]["annotations"] == {"location": "sqlite:///registry/mlflow.db"}
     (md5,) = found["dvc.lock"]["digest"].values()

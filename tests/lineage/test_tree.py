@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import sys
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
-from lineage.project import Project
+from lineage.project import Project, verdict_of
 
+from modelkiln.bounds import STRICT
 from modelkiln.cli.lineage import lineage
 from modelkiln.lineage import Chain, Held, Unknown
 from modelkiln.lineage.tree import lines, nodes, show
@@ -21,6 +22,8 @@ def text(chain: Chain) -> str:
 def test_tree_has_every_link_of_the_chain(project: Project, registered_chain: Chain) -> None:
     found = text(registered_chain).splitlines()
     md5 = registered_chain.run.dvc_lock_md5
+    checks = verdict_of(project.digest)["checks"]
+    passed = sum(check["outcome"] == "passed" for check in checks)
     for line in (
         f"artifact {project.digest}",
         "  source tiny (base)",
@@ -30,10 +33,10 @@ def test_tree_has_every_link_of_the_chain(project: Project, registered_chain: Ch
         "    toolchain python 3.11, scikit-learn 1.9.1, torch 2.13.0",
         "  3 files",
         "  verdict positive",
-        "    1 of 1 checks passed, 1 not applicable",
-        "    bounds atol 1e-05, min_cosine 0.9999",
+        f"    {passed} of {passed} checks passed, {len(checks) - passed} not applicable",
+        "    bounds " + ", ".join(f"{name} {value:g}" for name, value in sorted(asdict(STRICT).items())),
         f"    golden samples sha256 {'1' * 64}",
-        f"    corpus sha256 {'2' * 64}",
+        f"    corpus sha256 {'1' * 64}",
         f"  git commit {project.code}",
         f"  dvc.lock md5 {md5}",
         "    in this folder",
