@@ -34,7 +34,7 @@ def test_tree_has_every_link_of_the_chain(project: Project, registered_chain: Ch
         "  3 files",
         "  verdict positive",
         f"    {passed} of {passed} checks passed, {len(checks) - passed} not applicable",
-        "    bounds " + ", ".join(f"{name} {value:g}" for name, value in sorted(asdict(STRICT).items())),
+        "    bounds " + ", ".join(f"{name} {value}" for name, value in sorted(asdict(STRICT).items())),
         f"    golden samples sha256 {'1' * 64}",
         f"    corpus sha256 {'1' * 64}",
         f"  git commit {project.code}",
