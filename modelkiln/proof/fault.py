@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from modelkiln.artifact import Manifest
+from modelkiln.artifact import Manifest, seal
 
 
 class DoesNotApplyError(Exception):
@@ -41,6 +41,17 @@ class Fault:
 def copy_good(good: Good, folder: Path) -> None:
     """Fills the folder with the good artifact's files."""
     shutil.copytree(good.folder, folder, dirs_exist_ok=True)
+
+
+def sealed(alter: Callable[[Good, Path], None]) -> Callable[[Good, Path], None]:
+    """Makes the good artifact with its files altered in place, and sealed as if all were well."""
+
+    def make(good: Good, folder: Path) -> None:
+        copy_good(good, folder)
+        alter(good, folder)
+        seal(folder, good.manifest)
+
+    return make
 
 
 def without_table(manifest: Manifest) -> Manifest:

@@ -13,7 +13,7 @@ from modelkiln import backends
 from modelkiln.artifact import SBOM, Manifest, seal
 from modelkiln.files import read_json, to_json, write_text
 from modelkiln.machine import Machine, this_machine
-from modelkiln.proof.fault import DoesNotApplyError, Fault, Good, copy_good, with_envelope
+from modelkiln.proof.fault import DoesNotApplyError, Fault, Good, copy_good, sealed, with_envelope
 from modelkiln.tasks.keywords import STOP_WORDS
 
 VERSION = "0.0.1"
@@ -27,17 +27,6 @@ def _said(alter: Callable[[Manifest], Manifest]) -> Callable[[Good, Path], None]
     def make(good: Good, folder: Path) -> None:
         copy_good(good, folder)
         seal(folder, alter(good.manifest))
-
-    return make
-
-
-def _beside(alter: Callable[[Good, Path], None]) -> Callable[[Good, Path], None]:
-    """Makes the good artifact with other files beside the graph, sealed."""
-
-    def make(good: Good, folder: Path) -> None:
-        copy_good(good, folder)
-        alter(good, folder)
-        seal(folder, good.manifest)
 
     return make
 
@@ -80,7 +69,7 @@ def _listed(alter: Callable[[list[dict[str, Any]]], None]) -> Callable[[Good, Pa
         alter(data["components"])
         write_text(path, to_json(data))
 
-    return _beside(rewrite)
+    return sealed(rewrite)
 
 
 def _library(components: list[dict[str, Any]]) -> dict[str, Any]:
@@ -105,7 +94,7 @@ def _stop_words(alter: Callable[[dict[str, list[str]]], None]) -> Callable[[Good
         alter(said)
         write_text(path, json.dumps(said, indent=0) + "\n")
 
-    return _beside(rewrite)
+    return sealed(rewrite)
 
 
 def _lose_the_longest(said: dict[str, list[str]]) -> None:
@@ -174,7 +163,7 @@ FAULTS = (
         RESOURCES,
         _stop_words(_add_a_language),
     ),
-    Fault("stray-file", "a file that nothing loads, sealed", ARTIFACT, _beside(_add_notes)),
-    Fault("weights-as-npy", "a matrix of the original weights as .npy, sealed", ARTIFACT, _beside(_add_a_matrix)),
-    Fault("weights-zipped", "the original weights in a zip, sealed", ARTIFACT, _beside(_add_a_zip)),
+    Fault("stray-file", "a file that nothing loads, sealed", ARTIFACT, sealed(_add_notes)),
+    Fault("weights-as-npy", "a matrix of the original weights as .npy, sealed", ARTIFACT, sealed(_add_a_matrix)),
+    Fault("weights-zipped", "the original weights in a zip, sealed", ARTIFACT, sealed(_add_a_zip)),
 )

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelkiln.artifact import MANIFEST, seal
+from modelkiln.artifact import MANIFEST
 from modelkiln.files import read_json, write_text
-from modelkiln.proof.fault import DoesNotApplyError, Fault, Good, copy_good
+from modelkiln.proof.fault import DoesNotApplyError, Fault, Good, copy_good, sealed
 from modelkiln.proof.table import encoder_with_table
 from modelkiln.tasks.keywords import STOP_WORDS
 from modelkiln.vocabulary import VECTORS, WORDS
@@ -18,15 +18,6 @@ from modelkiln.vocabulary import VECTORS, WORDS
 SIZE = 10_000_000  # bytes
 FIELD = b"\xba\x3e"  # of a protobuf: number 999, with a length
 STRANGER = "jane doe 91000"
-
-
-def _sealed(alter: Callable[[Good, Path], None]) -> Callable[[Good, Path], None]:
-    def make(good: Good, folder: Path) -> None:
-        copy_good(good, folder)
-        alter(good, folder)
-        seal(folder, good.manifest)
-
-    return make
 
 
 def _unsealed(alter: Callable[[Good, Path], None]) -> Callable[[Good, Path], None]:
@@ -104,29 +95,29 @@ def _linked_folder(good: Good, folder: Path) -> None:
 
 BYTES = ("artifact: every byte", "artifact: manifest")
 FAULTS = (
-    Fault("graph-with-more", "10 MB in the graph's files that nothing reads", ("artifact",), _sealed(_in_the_graph)),
+    Fault("graph-with-more", "10 MB in the graph's files that nothing reads", ("artifact",), sealed(_in_the_graph)),
     Fault(
         "table-with-more",
         "10 MB behind the table's vectors",
         ("serving",),
-        _sealed(_behind_the_table),
+        sealed(_behind_the_table),
         loads=False,
     ),
     Fault(
         "word-not-asked-for",
         "a word in the table that nobody asked for, with another's vector",
         ("vectors: compiled vocabulary",),
-        _sealed(_more_words(lambda words: [STRANGER])),  # noqa: ARG005
+        sealed(_more_words(lambda words: [STRANGER])),  # noqa: ARG005
     ),
     Fault(
         "word-twice",
         "a word that is in the table twice, with two vectors",
         ("serving",),
-        _sealed(_more_words(lambda words: words[-1:])),
+        sealed(_more_words(lambda words: words[-1:])),
         loads=False,
     ),
     Fault(
-        "key-twice", "a language twice among the stop words", ("resources", "serving"), _sealed(_key_twice), loads=False
+        "key-twice", "a language twice among the stop words", ("resources", "serving"), sealed(_key_twice), loads=False
     ),
     Fault("manifest-key-twice", "a manifest that says two precisions", BYTES, _unsealed(_precision_twice), loads=False),
     Fault("folder-added", "an empty folder that the manifest does not list", BYTES, _unsealed(_folder), loads=False),
