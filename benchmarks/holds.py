@@ -23,6 +23,11 @@ HOLDS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("`dimension`, `pad_id`", UNCOMPILED, ("artifact: says what the source is",)),
     ("`source`", "the source's revision and files", ("artifact: was compiled from this source",)),
+    (
+        f"{GRAPH}every byte, of `onnxruntime`, `openvino` and `generic`",
+        "the source, compiled again",
+        ("artifact: graphs are what compile makes",),
+    ),
     (f"{GRAPH}each row of the embedding matrix", f"{UNCOMPILED}, token by token", ("vectors: every token",)),
     (f"{GRAPH}each position", f"{UNCOMPILED}, at each length", ("vectors: every length",)),
     (

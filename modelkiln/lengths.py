@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from modelkiln.encoder import Encoder
 
 SHORT_WORD = "a"  # one token in every tokenizer that has Latin letters
-EVERY = 256  # up to here each length is tried, and then every fifth, which meets every remainder of 4, 8 and 16
+# Up to here each length is tried, and then every fifth, which meets every remainder of 4, 8 and 16. Further up for a
+# graph that the checks can't compile again, so that it may have been edited.
+EVERY, EVERY_UNPROVEN = 128, 256
 
 
 @dataclass(frozen=True)
@@ -32,18 +34,19 @@ class Bucket:
 BUCKETS = (Bucket(1, 8), *(Bucket(2**power + 1, 2 ** (power + 1)) for power in range(3, 9)), Bucket(513, sys.maxsize))
 
 
-def lengths_of(longest: int, special: int) -> list[int]:
+def lengths_of(longest: int, special: int, every: int) -> list[int]:
     """Numbers of tokens, special ones included, in ascending order: from a text of one token to twice the longest.
 
     Args:
         longest: What the encoder takes; what is longer is cut off there.
         special: Tokens that the tokenizer adds to every text.
+        every: EVERY or EVERY_UNPROVEN.
     """
     edges = {longest - 2, longest - 1, longest, longest + 1, 2 * longest, longest // 2, longest // 2 + 1}
     powers = {2**power + step for power in range(3, 13) for step in (-1, 0, 1) if 2**power + step <= longest}
-    steps = {*range(EVERY, longest, 5)}
-    every = {*range(special + 1, min(EVERY, longest) + 1)}
-    return sorted(length for length in edges | powers | steps | every if length > special)
+    steps = {*range(every, longest, 5)}
+    first = {*range(special + 1, min(every, longest) + 1)}
+    return sorted(length for length in edges | powers | steps | first if length > special)
 
 
 def text_of_length(encoder: Encoder, words: Sequence[str], length: int) -> str:

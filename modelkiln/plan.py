@@ -32,7 +32,7 @@ from modelkiln.figures import (
     at_least,
     at_most,
 )
-from modelkiln.lengths import BUCKETS, Bucket, lengths_of
+from modelkiln.lengths import BUCKETS, EVERY, Bucket, lengths_of
 
 ROOT = Path(__file__).parent
 # What judges beside the checks themselves.
@@ -112,12 +112,16 @@ def _differs(subject: Subject, case: _Case) -> bool:
 
 def _has_lengths(subject: Subject, case: _Case) -> bool:
     longest = subject.manifest.encoders[case.encoder].max_length
-    reached = any(length in case.bucket for length in lengths_of(longest, SPECIAL)) if case.bucket else True
+    reached = any(length in case.bucket for length in lengths_of(longest, SPECIAL, EVERY)) if case.bucket else True
     return reached and _differs(subject, case)
 
 
 def _has_table(subject: Subject, case: _Case) -> bool:
     return has_table(subject.manifest, case.encoder)
+
+
+def _is_repeatable(subject: Subject, case: _Case) -> bool:  # noqa: ARG001
+    return backends.load(subject.manifest.backend).REPEATABLE
 
 
 def _has_own_corpus(subject: Subject, case: _Case) -> bool:  # noqa: ARG001
@@ -150,6 +154,7 @@ CHECKS = (
         _once,
         _always,
     ),
+    _Check("artifact: graphs are what compile makes", {"other_files": NONE}, _once, _is_repeatable),
     _Check("artifact: source is as it was fetched", {"altered_source_files": NONE}, _once, _always),
     _Check("artifact: was compiled from this source", {"other_facts": NONE}, _once, _always),
     _Check("artifact: is what was asked for", {"other_facts": NONE}, _once, _always),
@@ -220,12 +225,7 @@ CHECKS = (
     _Check("vectors: words", VECTORS, _per_encoder, _always),
     _Check("vectors: every token", VECTORS | {"tokens": SOME}, _per_encoder, _differs),
     _Check("vectors: every length", VECTORS, _per_bucket, _has_lengths),
-    _Check(
-        "vectors: compiled vocabulary",
-        TABLE,
-        _per_encoder,
-        _has_table,
-    ),
+    _Check("vectors: compiled vocabulary", TABLE, _per_encoder, _has_table),
 )
 
 

@@ -4,6 +4,7 @@
     answers.json                  its answers, by digests of the texts
     vectors.npz, ids.npz          its vectors, and the ids of its tokens, by digests of the texts or of rows of ids
     facts.json, asked.json        what the model is, with its tokenizer; what compile was asked for (asked.py)
+    graphs.json                   what compiling it again gave: the sha256 of each file of the graph
     golden.jsonl, corpus.jsonl    the texts that a judgement is about; the corpus where it is another file
     revision.json, golden/…       of the source: which one it is, and the golden samples that it was registered with
 
@@ -25,14 +26,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelkiln import schema
+from modelkiln.artifact import Manifest
 from modelkiln.asked import ASKED
 from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import is_inside, read_json, relative_files, sha256, storable, to_json, write_text
 from modelkiln.verdict import Check, to_check
 
-FORMAT = 2
+FORMAT = 3
 FOLDER = "reference"  # in the evidence
 INDEX, ANSWERS, VECTORS, IDS, FACTS = "reference.json", "answers.json", "vectors.npz", "ids.npz", "facts.json"
+GRAPHS = "graphs.json"
 GOLDEN, CORPUS = "golden.jsonl", "corpus.jsonl"
 REVISION, REGISTERED = "revision.json", "golden"  # under the names that they have in the source
 STALE = "validate again where the uncompiled model is, and copy its evidence/reference here"
@@ -60,6 +63,7 @@ class Said:
     ids: dict[str, list[int]] = field(default_factory=dict)  # by text_key
     answers: dict[str, Any] = field(default_factory=dict)  # by answers_key: an answer for each text, as JSON has it
     facts: Facts | None = None
+    graphs: dict[str, dict[str, str]] = field(default_factory=dict)  # by graph_key: the sha256 of each file
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,15 @@ class Recording:
             raise ModelkilnError(f"{self.folder}: does not say what the uncompiled model is; {STALE}")
         return self.said.facts
 
+    def graph(self, manifest: Manifest) -> dict[str, str]:
+        """The sha256 of each file of the graph that compiling the model again gave, by name."""
+        try:
+            return self.said.graphs[graph_key(manifest)]
+        except KeyError:
+            raise ModelkilnError(
+                f"{self.folder}: was recorded for a graph of another backend, precision, length or options; {STALE}"
+            ) from None
+
     def _known(self, said: Mapping[str, T], keys: Iterable[str], what: str) -> list[T]:
         try:
             return [said[key] for key in keys]
@@ -135,6 +148,12 @@ def answers_key(texts: Sequence[str], params: Mapping[str, Any]) -> str:
     return hashlib.sha256(asked.encode()).hexdigest()
 
 
+def graph_key(manifest: Manifest) -> str:
+    """What a graph that was compiled again is found by: all that compiling depends on, beside the model."""
+    longest = max(spec.max_length for spec in manifest.encoders.values())
+    return json.dumps([manifest.backend, manifest.precision, manifest.options, longest], sort_keys=True)
+
+
 def write(
     folder: Path,
     said: Said,
@@ -164,6 +183,7 @@ def write(
     np.savez(folder / IDS, keys=_packed(said.ids), lengths=np.array([*map(len, said.ids.values())], np.int32), ids=ids)
     write_text(folder / ANSWERS, to_json(said.answers))
     write_text(folder / FACTS, to_json(asdict(said.facts) if said.facts else None))
+    write_text(folder / GRAPHS, to_json(said.graphs))
     if asked is not None:
         shutil.copyfile(asked, folder / ASKED)
     shutil.copyfile(golden, folder / GOLDEN)
@@ -209,7 +229,7 @@ def read(folder: Path) -> Recording:
         for name, digest in files.items()
         if not is_inside(name) or not (folder / name).is_file() or sha256(folder / name) != digest
     ]
-    needed = (VECTORS, IDS, ANSWERS, FACTS, GOLDEN, REVISION)
+    needed = (VECTORS, IDS, ANSWERS, FACTS, GRAPHS, GOLDEN, REVISION)
     altered += [f"{name} is not listed" for name in needed if name not in files]
     raise_all(f"{folder}: not what was recorded ({STALE})", altered)
     try:
@@ -220,14 +240,16 @@ def read(folder: Path) -> Recording:
             ids = {key: row.tolist() for key, row in zip(_unpacked(kept["keys"]), rows, strict=False)}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ModelkilnError(f"{folder}: {VECTORS} or {IDS} is damaged: {error}; {STALE}") from error
-    said = Said(vectors, ids, read_json(folder / ANSWERS, "the recorded answers"), _read_facts(folder / FACTS))
+    answers = read_json(folder / ANSWERS, "the recorded answers")
+    facts = _parsed(Facts | None, folder / FACTS)
+    said = Said(vectors, ids, answers, facts, _parsed(dict[str, dict[str, str]], folder / GRAPHS))
     return Recording(folder, bounds, checks, said)
 
 
-def _read_facts(path: Path) -> Facts | None:
+def _parsed(kind: Any, path: Path) -> Any:
     mistakes: list[str] = []
-    parsed: Facts | None = schema.parse(Facts | None, read_json(path, "the recorded facts"), "", mistakes)
-    raise_all(f"{path}: the recorded facts are damaged ({STALE})", mistakes)
+    parsed = schema.parse(kind, read_json(path, f"the recorded {path.stem}"), "", mistakes)
+    raise_all(f"{path}: the recorded {path.stem} are damaged ({STALE})", mistakes)
     return parsed
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from modelkiln import backends, distributions, layouts, toolchain, vocabulary
-from modelkiln.artifact import TOKENIZER, EncoderSpec, graph_digest
+from modelkiln.artifact import TOKENIZER, EncoderSpec, Manifest, graph_digest
 from modelkiln.encoder import Encoder
 from modelkiln.encoder_module import (
     EXAMPLE_TEXTS,
@@ -71,20 +72,12 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
             f"compile.vocabulary must be null: in {precision} of {request['backend']} a word's vector depends on what "
             "else is in the batch, so a table would give other answers"
         )
-    recipe = read_recipe(source)
-    module = load_module(source, recipe)
-    _check_lengths(request["encoders"], module.model, recipe)
-    tokenizer, pad_id = load_tokenizer(source, recipe)
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
+    prepared = _prepare(source, backend, request["encoders"])
+    module, tokenizer, example = prepared.module, prepared.tokenizer, prepared.example
     tokenizer.save(str(folder / TOKENIZER))
-    if backend.LAYOUT == "packed" and can_pack(module.model):
-        module = pack_module(module.model, recipe)
-    example = example_inputs(module.layout, tokenizer, pad_id)
     # One for all encoders: of any batch and length, or of as many lengths as the longest of them needs.
     graph = "graphs/" + backend.GRAPH
     (folder / "graphs").mkdir()
-    module.max_length = max(request["encoders"].values())
     backend.compile_graph(module, example, folder / graph, options, precision)
     with torch.no_grad():
         texts, dimension = map(int, module(*example)[0].shape)
@@ -97,14 +90,54 @@ def compile_encoders(request: dict[str, Any]) -> dict[str, Any]:
     if request["vocabulary"]:
         spec = EncoderSpec(**encoders[request["vocabulary"]])
         run = run or backend.load_graph(folder / graph, options, precision)
-        encoder = Encoder(run, tokenizer, spec, dimension, pad_id)
+        encoder = Encoder(run, tokenizer, spec, dimension, prepared.pad_id)
         words = sorted({*whole_words(tokenizer), *own})
         digests = {name: sha256(folder / name) for name in relative_files(folder)}
         write_vocabulary(folder / vocabulary.FOLDER, words, encoder.encode, graph_digest(graph, digests))
         encoders[request["vocabulary"]]["vocabulary"] = vocabulary.FOLDER
     # Of this interpreter, since it is the one that serves.
     serving = distributions.closure(request["serving"])
-    return {"encoders": encoders, "dimension": dimension, "pad_id": pad_id, "serving": serving}
+    return {"encoders": encoders, "dimension": dimension, "pad_id": prepared.pad_id, "serving": serving}
+
+
+def compile_again(source: Path, manifest: Manifest, folder: Path) -> None:
+    """Compiles an artifact's graph once more, from the model, into `folder`, for who wants to compare the two.
+
+    Args:
+        source: The uncompiled model.
+        manifest: Says what is to be compiled. Of the versions that it names this makes no use.
+        folder: Exists, and is empty.
+
+    Raises:
+        ModelkilnError: the model or this machine does not allow it.
+    """
+    backend = backends.load(manifest.backend)
+    prepared = _prepare(source, backend, {name: spec.max_length for name, spec in manifest.encoders.items()})
+    options = backend.Options(**manifest.options)
+    backend.compile_graph(prepared.module, prepared.example, folder / backend.GRAPH, options, manifest.precision)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a backend is given to compile, and what turns texts into its inputs."""
+
+    module: Any
+    example: tuple[Any, ...]
+    tokenizer: Any  # without truncation and padding
+    pad_id: int
+
+
+def _prepare(source: Path, backend: backends.Backend, lengths: dict[str, int]) -> _Prepared:
+    recipe = read_recipe(source)
+    module = load_module(source, recipe)
+    _check_lengths(lengths, module.model, recipe)
+    tokenizer, pad_id = load_tokenizer(source, recipe)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    if backend.LAYOUT == "packed" and can_pack(module.model):
+        module = pack_module(module.model, recipe)
+    module.max_length = max(lengths.values())
+    return _Prepared(module, example_inputs(module.layout, tokenizer, pad_id), tokenizer, pad_id)
 
 
 def _proven(

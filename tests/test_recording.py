@@ -21,7 +21,7 @@ from modelkiln.artifact import read_manifest, seal
 from modelkiln.bounds import STRICT
 from modelkiln.files import sha256, to_json
 from modelkiln.params import Validate
-from modelkiln.recording import Facts, Said, answers_key, row_key, text_key
+from modelkiln.recording import Facts, Said, answers_key, graph_key, row_key, text_key
 from modelkiln.verdict import Check, Figure, Verdict, completed, read_verdict
 
 # What a machine that serves need not have.
@@ -159,7 +159,7 @@ def test_recording_that_was_altered_judges_nothing(
 @pytest.mark.parametrize(
     ("alter", "said"),
     [
-        (lambda index: index.update(format=9), "a recording of format 9; this modelkiln reads format 2"),
+        (lambda index: index.update(format=9), "a recording of format 9; this modelkiln reads format 3"),
         (lambda index: index.update(checks=[{}]), "the recording is damaged"),
         (lambda index: index.update(bounds=3), "the recording is damaged"),
         (lambda index: index["files"].pop("answers.json"), "answers.json is not listed"),
@@ -186,7 +186,7 @@ def test_folder_without_a_recording_is_one_line(tiny_source: Path, tmp_path: Pat
         suite.judge_by_recording(tiny_artifact, tiny_source, tmp_path / "reports")
 
 
-def test_what_was_said_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_what_was_said_is_read_as_it_was_written(tiny_artifact: Path, tmp_path: Path) -> None:
     source, folder = tmp_path / "source", tmp_path / "recording"
     (source / "golden").mkdir(parents=True)
     (source / "revision.json").write_text(to_json(REVISION))
@@ -202,6 +202,8 @@ def test_what_was_said_is_read_as_it_was_written(tmp_path: Path) -> None:
     (folder / "stale").mkdir(parents=True)
     said.ids.update({text_key(TEXTS[0]): [2, 7, 3], text_key(TEXTS[1]): [2, 3]})
     said.vectors[row_key([2, 7, 3])] = vectors[0] * 2
+    manifest = read_manifest(tiny_artifact)
+    said.graphs[graph_key(manifest)] = {"encoder.onnx": "ab"}
     said.facts = Facts(4, 0, 9, {"model": {"type": "WordPiece"}}, {"stop_words.json": {"english": ["a"]}})
     recording.write(folder, said, *where, None, asdict(STRICT), {check.name: check})
     assert not (folder / "stale").exists()
@@ -215,6 +217,9 @@ def test_what_was_said_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read.token_ids(TEXTS[::-1]) == [[2, 3], [2, 7, 3]]
     assert (read.embed_rows([[2, 7, 3]]) == vectors[:1] * 2).all()
     assert read.facts(tasks.load("keywords")) == said.facts
+    assert read.graph(manifest) == {"encoder.onnx": "ab"}
+    with pytest.raises(ModelkilnError, match="of another backend, precision, length or options"):
+        read.graph(replace(manifest, precision="int8"))
     for ask in (lambda: read.embed(["another"]), lambda: read.embed_rows([[2]]), lambda: read.token_ids(["another"])):
         with pytest.raises(ModelkilnError, match=r"has no (vector|tokens) of a text"):
             ask()

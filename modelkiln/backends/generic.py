@@ -1,6 +1,6 @@
 """`generic`: TorchScript, traced. Runs wherever torch runs, with any batch and length.
 
-Two compiles give the same bytes.
+Two compiles give the same bytes, also one after the other in one process.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
 RUNTIME = ("torch",)
 PRECISIONS = ("fp32",)
 BATCH_DEPENDENT = ()
+REPEATABLE = True
 DEVICE = None
 MACHINE = None
 LAYOUT = "padded"
@@ -33,6 +34,7 @@ ENTRIES = (
     r"|\.format_version|\.storage_alignment)"
 )
 TENSOR = re.compile(r"[^/]+/(?:constants|data)/\d+")
+NUMBER = re.compile(rb"___torch_mangle_\d+")
 GRAPH = "encoder.pt"  # fixed: TorchScript writes the file's name into the file
 
 
@@ -60,7 +62,7 @@ def compile_graph(
         warnings.simplefilter("ignore", FutureWarning)  # transformers warns of names that it uses itself
         traced: Any = torch.jit.trace(module, example, strict=options.strict)  # type: ignore[no-untyped-call]
         torch.jit.save(torch.jit.freeze(traced.eval()), str(path))
-    _strip_debug_info(path)
+    _strip_traces(path)
 
 
 def load_graph(
@@ -105,16 +107,31 @@ def strangers(path: Path, options: Options) -> list[str]:  # noqa: ARG001 (the c
     return [f"a tensor {name!r} that nothing reads" for name in tensors if name.rpartition("/")[2] not in named]
 
 
-def _strip_debug_info(path: Path) -> None:
-    """Takes the source lines of the operations out of the graph, and torch's checksum over them.
+def _strip_traces(path: Path) -> None:
+    """Takes out what tells where and when it was traced, so that the same model gives the same bytes anywhere.
 
-    They name this machine's own folders, so that the same model compiled in another folder would be another artifact.
+    That is the source lines of the operations, which name this machine's own folders, torch's checksum over them, and
+    the numbers that it gives classes of one name, by which it counts all that a process has traced or loaded.
     """
     with zipfile.ZipFile(path) as saved:
         records = {name: saved.read(name) for name in saved.namelist() if not name.endswith(DEBUG_INFO)}
+    text = (".py", ".pkl")  # pickles of protocol 2 have names of classes as lines of text
+    found = [
+        number
+        for name, data in records.items()
+        for number in NUMBER.findall(name.encode() + data * name.endswith(text))
+    ]
+    numbers = {number: b"___torch_mangle_%d" % place for place, number in enumerate(dict.fromkeys(found))}
+
+    def renumbered(data: bytes) -> bytes:
+        return NUMBER.sub(lambda match: numbers[match[0]], data)
+
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as stripped:
         for name, data in records.items():
-            stripped.writestr(zipfile.ZipInfo(name), data)  # a ZipInfo of its own has no time
+            # A ZipInfo of its own has no time.
+            stripped.writestr(
+                zipfile.ZipInfo(renumbered(name.encode()).decode()), renumbered(data) if name.endswith(text) else data
+            )
 
 
 @contextmanager

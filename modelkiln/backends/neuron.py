@@ -18,6 +18,7 @@ RUNTIME = ("torch", "torch_neuron")
 # What the weights and the vectors are. The device multiplies in bf16 whatever the flags say.
 PRECISIONS = ("bf16",)
 BATCH_DEPENDENT = ()
+REPEATABLE = False
 MACHINE = None
 DEVICE = inferentia.lacks_device
 LAYOUT = "padded"

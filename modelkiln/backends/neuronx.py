@@ -17,6 +17,7 @@ LIBRARIES = ("torch", "torch-neuronx", "neuronx-cc", "transformers", "tokenizers
 RUNTIME = ("torch", "torch_neuronx")
 PRECISIONS = ("fp32", "bf16", "fp16", "tf32")
 BATCH_DEPENDENT = ()
+REPEATABLE = False
 MACHINE = None
 DEVICE = inferentia.lacks_device
 LAYOUT = "padded"

@@ -28,6 +28,7 @@ LIBRARIES = ("onnxruntime", "onnx", "torch", "transformers", "tokenizers", "safe
 RUNTIME = ("onnxruntime",)
 PRECISIONS = ("fp32", "int8")
 BATCH_DEPENDENT = ("int8",)
+REPEATABLE = True
 DEVICE = None
 MACHINE = None
 LAYOUT = "packed"

@@ -31,6 +31,7 @@ LIBRARIES = ("openvino", "onnx", "torch", "transformers", "tokenizers", "safeten
 RUNTIME = ("openvino",)
 PRECISIONS = ("fp32", "int8", "bf16")
 BATCH_DEPENDENT = ("bf16",)
+REPEATABLE = True
 DEVICE = None
 MACHINE = None
 LAYOUT = "padded"  # see above

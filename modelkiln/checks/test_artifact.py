@@ -10,6 +10,7 @@ from modelkiln import backends, sbom, tasks, vocabulary
 from modelkiln.artifact import SBOM, TOKENIZER, Manifest
 from modelkiln.asked import Asked, differences
 from modelkiln.checks.plugin import Judge
+from modelkiln.checks.uncompiled import Original
 from modelkiln.files import read_json, sha256
 from modelkiln.recording import Facts
 from modelkiln.sources import REVISION
@@ -47,6 +48,22 @@ def test_graphs_hold_nothing_else(manifest: Manifest, folder: Path, facts: Facts
     judge.hold("strangers", len(strangers))
     judge.hold("megabytes_beyond_the_weights", max(0.0, size - copies * FP32 * facts.parameters) / 1e6)
     assert not strangers, f"no part of the graph: {strangers[:SHOWN]}"
+
+
+def test_graphs_are_what_compile_makes(manifest: Manifest, uncompiled: Original, judge: Judge) -> None:
+    """What no text would show: a graph that was changed after it was compiled, say for one pair of words."""
+    if not backends.load(manifest.backend).REPEATABLE:
+        judge.not_applicable(f"compiling again for {manifest.backend} takes long, or gives other bytes")
+    places = {Path(spec.graph).parent.as_posix() for spec in manifest.encoders.values()}
+    found = {name: file.sha256 for name, file in manifest.files.items() if Path(name).parent.as_posix() in places}
+    again = uncompiled.graph(manifest)
+    made = {f"{place}/{name}": digest for place in places for name, digest in again.items()}
+    others = sorted(name for name in {*found, *made} if found.get(name) != made.get(name))
+    judge.hold("other_files", len(others))
+    assert not others, (
+        f"compiled again from this source, these are other files: {others}; compile where the versions of "
+        "toolchain.yaml are: dvc repro --force --single-item compile"
+    )
 
 
 @pytest.mark.of_the_source

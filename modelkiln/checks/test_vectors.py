@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from modelkiln import backends, plan
 from modelkiln.artifact import Manifest
 from modelkiln.asked import Asked
 from modelkiln.checks import inputs
 from modelkiln.checks.plugin import Judge, rounded
 from modelkiln.checks.uncompiled import Original, hold_vectors, template
 from modelkiln.encoder import Encoder
-from modelkiln.lengths import BUCKETS, Bucket, lengths_of, text_of_length, words_of
+from modelkiln.lengths import BUCKETS, EVERY, EVERY_UNPROVEN, Bucket, lengths_of, text_of_length, words_of
 from modelkiln.parity import compare_vectors, vector_differences
 from modelkiln.recording import Facts
 from modelkiln.vocabulary import whole_words
@@ -49,12 +50,14 @@ def test_every_length(
     distinct_encoder: Encoder,
     encoder_name: str,
     bucket: Bucket,
+    manifest: Manifest,
     texts: list[str],
     evidence: dict[str, list[Any]],
 ) -> None:
     """From 1 token to beyond the longest that the encoder takes, each text in a call of its own, as it is served."""
     encoder = distinct_encoder
-    lengths = lengths_of(encoder.spec.max_length, encoder.count_tokens([""])[0])
+    every = EVERY if backends.load(manifest.backend).REPEATABLE else EVERY_UNPROVEN
+    lengths = lengths_of(encoder.spec.max_length, encoder.count_tokens([""])[0], every)
     lengths = [length for length in lengths if length in bucket]
     if not lengths:
         judge.not_applicable(f"the longest text that is tried has {2 * encoder.spec.max_length} tokens")
@@ -72,14 +75,23 @@ def test_every_length(
 def test_every_token(
     judge: Judge, uncompiled: Original, facts: Facts, distinct_encoder: Encoder, manifest: Manifest
 ) -> None:
-    """Each token that the source's tokenizer has, by its id, in calls of every number of texts."""
+    """Each token that the source's tokenizer has, by its id, in calls of every number of texts.
+
+    Where a table has the vectors of words, `compiled vocabulary` holds each of them to the uncompiled model. They are
+    this graph's own, where compiling again has shown that: then as many of them are asked again as those calls take.
+    """
     encoder = distinct_encoder
-    rows = inputs.token_rows(facts.tokenizer, *template(uncompiled))
-    expected = uncompiled.embed_rows(rows)
-    longer = [*rows[0][:1], *max(rows, key=len)]  # longer than all others: which makes those the short ones of a call
     chance = random.Random(manifest.digest)  # noqa: S311 (nobody can choose a graph by what it will give)
+    full = min(encoder.spec.max_batch, FULL)
+    rows = inputs.token_rows(facts.tokenizer, *template(uncompiled))
+    longer = [*rows[0][:1], *max(rows, key=len)]  # longer than all others: which makes those the short ones of a call
+    if backends.load(manifest.backend).REPEATABLE and any(plan.has_table(manifest, name) for name in manifest.encoders):
+        tabled = {(*row,) for row in uncompiled.token_ids(whole_words(_tokenizer(facts)))}
+        known, rows = [row for row in rows if (*row,) in tabled], [row for row in rows if (*row,) not in tabled]
+        rows += chance.sample(known, max(0, min(len(known), full * (full + 1) // 2 - len(rows))))
+    expected = uncompiled.embed_rows(rows)
     found = []
-    for start, end in _calls(len(rows), encoder.spec.max_batch):
+    for start, end in _calls(len(rows), full):
         if chance.random() < 0.5:
             found.append(encoder.encode_rows([*rows[start:end], longer])[:-1])
         else:
@@ -109,14 +121,18 @@ def test_compiled_vocabulary(
     computed = encoder.encode_rows([rows[index] for index in drawn])
     judge.hold("difference_from_the_graph", compare_vectors(computed, kept[drawn]).figures["max_abs_difference"])
     judge.hold("words", len(words))
-    wanted = {*whole_words(Tokenizer.from_str(json.dumps(facts.tokenizer))), *(asked.words if asked else ())}
+    wanted = {*whole_words(_tokenizer(facts)), *(asked.words if asked else ())}
     judge.hold("lacking", len(wanted - set(words)))
     judge.hold("not_asked_for", len(set(words) - wanted) if asked else 0)
 
 
-def _calls(rows: int, most: int) -> Iterator[tuple[int, int]]:
+def _tokenizer(facts: Facts) -> Tokenizer:
+    return Tokenizer.from_str(json.dumps(facts.tokenizer))
+
+
+def _calls(rows: int, full: int) -> Iterator[tuple[int, int]]:
     """Spans of 1, 2, 3, … rows up to a full call, and back."""
-    full, start, size, step = min(most, FULL), 0, 1, 1
+    start, size, step = 0, 1, 1
     while start < rows:
         yield start, min(rows, start + size)
         start += size

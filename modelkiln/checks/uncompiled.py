@@ -6,6 +6,7 @@ Where there is only a recording of what it said (modelkiln.recording), that take
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,16 +15,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from modelkiln.artifact import Manifest
 from modelkiln.checks.plugin import Judge
 from modelkiln.encoder import Vectors
-from modelkiln.files import sha256, storable
+from modelkiln.files import relative_files, sha256, storable
 from modelkiln.lengths import SHORT_WORD
 from modelkiln.parity import compare_vectors
 from modelkiln.progress import track
-from modelkiln.recording import Facts, Said, answers_key, row_key, text_key
+from modelkiln.recording import Facts, Said, answers_key, graph_key, row_key, text_key
 from modelkiln.reference import load_uncompiled
 from modelkiln.sources import REVISION
 from modelkiln.tasks import Task
+from modelkiln.worker import compile_again
 
 BATCH = 256  # texts; phrases are short, and in batches of 32 take a third longer
 LONG, FEW = 200, 16  # characters; and texts, since a batch of long ones is mostly filled up to the longest
@@ -40,6 +43,7 @@ class Original(Protocol):
     def embed_rows(self, rows: Sequence[Sequence[int]]) -> Vectors: ...
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]: ...
     def facts(self, task: Task) -> Facts: ...
+    def graph(self, manifest: Manifest) -> dict[str, str]: ...
     def answers(self, task: Task, texts: Sequence[str], params: dict[str, Any]) -> list[Any]: ...
 
 
@@ -111,6 +115,14 @@ class Uncompiled:
             resources=task.reference_resources(),
         )
         return self.said.facts
+
+    def graph(self, manifest: Manifest) -> dict[str, str]:
+        """Compiles the model again, as the manifest says; the sha256 of each file of the graph, by name."""
+        with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
+            compile_again(self._source, manifest, Path(scratch))
+            found = {name: sha256(Path(scratch) / name) for name in relative_files(Path(scratch))}
+        self.said.graphs[graph_key(manifest)] = found
+        return found
 
     def answers(self, task: Task, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
         """The answers of the library that users know, over this model; one for each text."""

@@ -11,14 +11,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from modelkiln import backends
+from modelkiln.artifact import TOKENIZER
 from modelkiln.proof.build import Change, build, changed
 from modelkiln.proof.fault import DoesNotApplyError, Fault, Good, longest
+from modelkiln.proof.tokens import rare_words
 
 LEAK = 0.01  # of the neighbour's vector, or of another one
 NOISE = 1e-3  # in a component
 BATCH = 3  # texts
 ALIKE = 14  # tokens
 LARGE_BATCH = 48  # texts
+MANY = 10_000  # more than a text has tokens
+SPARE = 2  # positions that some models have and never use
+AGAIN = ("artifact: graphs are what compile makes",)
 
 
 class Steps:
@@ -112,6 +118,38 @@ def _of_a_length_between(most: int, tokens: Any) -> Any:
     return tokens == most * 201 // 256
 
 
+def _of_two_words(good: Good, folder: Path) -> None:
+    """A text that has both of two words, which no check asks for."""
+    _require_repeatable(good)
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(good.folder / TOKENIZER))
+    (_, first), (_, second) = rare_words(tokenizer, 2)
+    steps = Steps(
+        weigh=lambda ids: (ids == first) * 1 + (ids == second) * MANY,
+        after=lambda vectors, sums: one_percent_off(vectors, (sums >= MANY) & (sums % MANY > 0)),
+    )
+    build(good, folder, Change(module=partial(wrap, steps)))
+
+
+def _beyond_the_longest(good: Good, folder: Path) -> None:
+    """The last position, where texts are cut off before it."""
+    _require_repeatable(good)
+
+    def alter(model: Any) -> None:
+        positions = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+        if positions is None or len(positions.weight) <= longest(good) + SPARE:
+            raise DoesNotApplyError("a text can have every position that the model has")
+        positions.weight[-1] *= 2
+
+    build(good, folder, Change(model=alter))
+
+
+def _require_repeatable(good: Good) -> None:
+    if not backends.load(good.manifest.backend).REPEATABLE:
+        raise DoesNotApplyError("no text shows it, and the checks don't compile this backend's graphs again")
+
+
 def _long(most: int, tokens: Any) -> Any:
     return tokens > most * 3 // 4
 
@@ -182,9 +220,11 @@ FAULTS = (
     Fault(
         "length-between",
         "1% off for exactly 201 tokens of 256",
-        ("vectors",),
+        (*AGAIN, "vectors"),
         _among(_of_a_length_between, one_percent_off),
     ),
+    Fault("two-words-off", "1% off for texts with both of two rare words", AGAIN, _of_two_words),
+    Fault("position-unused", "another weight at a position that no text reaches", AGAIN, _beyond_the_longest),
     Fault("alike-off", "1% off for three texts of one length in a call", ("calls",), _among(_alike, one_percent_off)),
     Fault("nan-when-long", "NaN for long texts", ("vectors",), _among(_long, _nan)),
     Fault(

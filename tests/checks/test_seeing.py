@@ -114,6 +114,9 @@ CHECKS: dict[str, Callable[[Case], Callable[[Judge], object]]] = {
     "artifact: graphs hold nothing else": lambda case: (
         lambda judge: test_artifact.test_graphs_hold_nothing_else(case.manifest, case.folder, case.facts, judge)
     ),
+    "artifact: graphs are what compile makes": lambda case: (
+        lambda judge: test_artifact.test_graphs_are_what_compile_makes(case.manifest, case.uncompiled, judge)
+    ),
     "artifact: is what was asked for": lambda case: (
         lambda judge: test_artifact.test_is_what_was_asked_for(case.manifest, case.asked, judge)
     ),
@@ -157,6 +160,9 @@ SEEN = {
     "bucket-off": ["calls: drawn for this artifact"],
     "neighbour-leaks": ["calls: drawn for this artifact"],
     "graph-with-more": ["artifact: graphs hold nothing else"],
+    "two-words-off": ["artifact: graphs are what compile makes"],
+    "position-unused": ["artifact: graphs are what compile makes"],
+    "length-between": ["artifact: graphs are what compile makes"],
     "word-not-asked-for": ["vectors: compiled vocabulary"],
     "sbom-version": ["artifact: lists what serving needs"],
     "sbom-incomplete": ["artifact: lists what serving needs"],
@@ -230,6 +236,27 @@ def test_what_nothing_reads_is_seen_in_every_format(
     (fault,) = [each for each in all_faults(it) if each.name == "graph-with-more"]
     fault.make(it, tmp_path)
     assert "no part of the graph" in said(tmp_path)
+
+
+@pytest.mark.parametrize(("backend", "precision"), [("onnxruntime", "int8"), ("openvino", "fp32"), ("generic", "fp32")])
+def test_graph_that_was_edited_is_another_than_compile_makes(
+    backend: str, precision: str, tiny_artifact_for: Any, tiny_source: Path, uncompiled: Uncompiled, tmp_path: Path
+) -> None:
+    """In this process, which has compiled and loaded others before: what tells them apart is what they say."""
+    folder = tiny_artifact_for(backend, precision)
+    it = Good(folder, tiny_source, read_manifest(folder))
+
+    def said(artifact: Path) -> str:
+        manifest = read_manifest(artifact)
+        return judged(
+            "artifact: graphs are what compile makes",
+            lambda judge: test_artifact.test_graphs_are_what_compile_makes(manifest, uncompiled, judge),
+        )
+
+    assert said(folder) == ""
+    (fault,) = [each for each in all_faults(it) if each.name == "two-words-off"]
+    fault.make(it, tmp_path)
+    assert "these are other files: ['graphs/" in said(tmp_path)
 
 
 def test_every_kind_that_the_first_gate_let_through_is_tried(good: Good) -> None:
