@@ -6,14 +6,17 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from modelkiln.errors import ModelkilnError
 
+PARTIAL = ".partial"
 CHUNK = 1 << 20  # bytes read at a time: hashing and copying need constant memory
 
 
@@ -102,50 +105,124 @@ def to_json(data: Any) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file that appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
+    """Writes a file that appears whole or not at all, however many processes write it at once."""
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with _partial(path, Path.touch) as partial:
             partial.write_bytes(text.encode("utf-8"))
             os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def staged_folder(dest: Path) -> Iterator[Path]:
     """An empty folder that takes the place of `dest` when the block ends well, and is gone when it does not.
 
-    What a killed run left behind is cleared by the next one. The old `dest` stays until the new one is complete.
+    What a killed run left behind is cleared by the next one. The old `dest` stays until the new one is complete. Of
+    several writers each has a folder of its own, and the last one to end well has its whole folder there. Where `dest`
+    is a link to a folder, that folder is replaced.
 
     Raises:
         ModelkilnError: the place can't be written to.
     """
-    partial = dest.with_name(f".{dest.name}.partial")
-    old = dest.with_name(f".{dest.name}.old")
     with _writing(dest):
-        if old.exists() and not dest.exists():  # killed between the two renames below
-            os.replace(old, dest)
-        for leftover in (partial, old):
-            if leftover.exists():
-                shutil.rmtree(leftover)
-        partial.mkdir(parents=True)
-    try:
-        with _writing(dest):
+        dest = dest.resolve() if dest.is_symlink() else dest
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        with _alone_in(dest.parent):
+            _settle(dest)
+        with _partial(dest, Path.mkdir) as partial:
             yield partial
-            if dest.exists():
-                os.replace(dest, old)
+            with _alone_in(dest.parent):
+                _settle(dest)
+                if os.path.lexists(dest):
+                    os.replace(dest, _old(dest))
+                try:
+                    os.replace(partial, dest)
+                finally:
+                    _settle(dest)
+
+
+def _old(dest: Path) -> Path:
+    """Where a folder stands for the moment in which the new one takes its place."""
+    return dest.with_name(f".{dest.name}.old")
+
+
+def _settle(dest: Path) -> None:
+    """Brings the old folder back, or clears it away, whichever a writer did not come to; nobody else is at it."""
+    if os.path.lexists(_old(dest)):
+        if os.path.lexists(dest):
+            # Under a name that nobody takes for a whole one, should this be killed half-way.
+            doomed = _unused(dest)
+            os.replace(_old(dest), doomed)
+            _remove(doomed)
+        else:
+            os.replace(_old(dest), dest)
+
+
+def _unused(dest: Path) -> Path:
+    return dest.with_name(f".{dest.name}.{secrets.token_hex(4)}{PARTIAL}")
+
+
+@contextmanager
+def _partial(dest: Path, make: Callable[[Path], None]) -> Iterator[Path]:
+    """A file or folder beside `dest` that only this writer has; gone when the block ends, unless it was moved.
+
+    A lock on it, which ends with the process, tells it from what a killed writer has left. The next one clears that.
+    """
+    for name in os.listdir(dest.parent):
+        if name.startswith(f".{dest.name}.") and name.endswith(PARTIAL):
+            with _locked(dest.with_name(name)) as lock:
+                if lock is not None:
+                    _remove(dest.with_name(name))
+    while True:
+        partial = _unused(dest)
+        make(partial)
+        with _locked(partial, wait=True):
+            if not os.path.lexists(partial):
+                continue  # another writer has cleared it before it was locked
             try:
-                os.replace(partial, dest)
-            except OSError:
-                if old.exists():
-                    os.replace(old, dest)
-                raise
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+                yield partial
+            finally:
+                _remove(partial)
+            return
+
+
+@contextmanager
+def _locked(path: Path, wait: bool = False) -> Iterator[int | None]:
+    """Holds the lock on a file or folder while the block lasts; None: somebody else has it, or there can be none.
+
+    A link, a pipe and what is not there are nobody's, so they count as locked by us.
+    """
+    import fcntl
+
+    try:
+        kind = os.lstat(path).st_mode
+        handle = os.open(path, os.O_RDONLY) if stat.S_ISREG(kind) or stat.S_ISDIR(kind) else -1
+    except OSError:
+        yield None
+        return
+    try:
+        if handle >= 0:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:  # held, or a file system without locks
+        yield None
+    else:
+        yield handle
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def _alone_in(folder: Path) -> AbstractContextManager[int | None]:
+    """Lets one writer at a time rename what is in a folder; a matter of milliseconds."""
+    return _locked(folder, wait=True)
+
+
+def _remove(path: Path) -> None:
+    """Whatever it is; nothing where there is nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

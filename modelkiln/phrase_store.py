@@ -1,21 +1,23 @@
 """The phrase cache: vectors of phrases in a file that outlives a process, and that several processes may share.
 
-What stands in it was computed by the same graph from the same tokens, so it changes no answer. A file that is damaged,
-or another model's, or none of ours, is set aside with a warning and begun anew; where there can be none, the answers
-are computed all the same.
+What stands in it was computed by the same graph from the same tokens, so it changes no answer. Several models may share
+it. A file that is none of ours is refused, and not even opened by SQLite, which would write beside it. One of ours that
+is damaged is left as it is, with a warning, and the answers are computed all the same.
 
-An SQLite database: `about` names the encoder that the vectors are of, `vectors` has a row for each phrase (UTF-8), with
-the vector's float32 bytes and a CRC-32 over both, since SQLite would not notice an altered byte.
+An SQLite database: `encoders` has those that the vectors are of, `vectors` has a row for each phrase (UTF-8), with the
+vector's float32 bytes and a CRC-32 over both, since SQLite would not notice an altered byte.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,17 +28,21 @@ from modelkiln.errors import ModelkilnError, one_line
 MEGABYTES = 1024  # of vectors; the oldest tenth gives way when they are more
 SECONDS_TO_WAIT = 5.0  # for another process that is writing
 APPLICATION = 0x6D6B6C6E  # in the file's header: that it is one of these
-ASIDE = ".aside"
+VERSION = 2  # of the tables
+HEADER = b"SQLite format 3\0"
+APPLICATION_AT = 68  # bytes: https://www.sqlite.org/fileformat.html
 AT_ONCE = 500  # phrases in a query: within the number of variables that every SQLite takes
-CREATE = """
-CREATE TABLE IF NOT EXISTS about (encoder TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS vectors (id INTEGER PRIMARY KEY, phrase BLOB UNIQUE, vector BLOB, crc INTEGER);
+CREATE = f"""
+BEGIN IMMEDIATE;
+PRAGMA application_id={APPLICATION};
+PRAGMA user_version={VERSION};
+CREATE TABLE IF NOT EXISTS encoders (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS vectors (
+    id INTEGER PRIMARY KEY, encoder INTEGER NOT NULL, phrase BLOB, vector BLOB, crc INTEGER, UNIQUE (encoder, phrase)
+);
+COMMIT;
 """
 T = TypeVar("T")
-
-
-class DamagedError(Exception):
-    """The file does not hold what was written."""
 
 
 class PhraseStore:
@@ -49,10 +55,10 @@ class PhraseStore:
             path: The file.
             encoder: Identifies what gave the vectors: the same text, the same bytes of graph and tokenizer.
             dimension: Of a vector.
-            megabytes: Of vectors that the file may hold.
+            megabytes: Of vectors that the file may hold, of all models together.
 
         Raises:
-            ModelkilnError: there can't be a file at this place.
+            ModelkilnError: there can't be a file at this place, or there is one that is no phrase cache.
         """
         self.path = path
         self._encoder = encoder
@@ -60,8 +66,10 @@ class PhraseStore:
         self._most = max(10, int(megabytes * 1e6 / (4 * dimension)))
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
+        self._number = 0  # of the encoder, in the file
         if path.is_dir() or not path.parent.is_dir():
             raise ModelkilnError(f"{path}: can't keep a phrase cache here: name a file in a folder that exists")
+        _require_ours(path)
         self._guarded(lambda _: None, None)
 
     def fill(self, texts: Sequence[str], vectors: Any, wanted: Sequence[int]) -> list[int]:
@@ -92,62 +100,64 @@ class PhraseStore:
     def _guarded(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
         """What `work` gives; `otherwise`, after a warning, where the file does not allow it."""
         with self._lock:
-            for attempt in ("first", "after beginning anew"):
-                if not self._encoder:
-                    break  # closed, or given up
-                try:
-                    if self._database is None:
-                        self._database = self._open()
-                    return work(self._database)
-                except sqlite3.OperationalError as error:  # locked for long, a full disk, a folder not to be written to
-                    self._give_up(f"can't be used: {one_line(error)}")
-                except (sqlite3.DatabaseError, DamagedError) as error:
-                    if attempt == "first":
-                        self._begin_anew(one_line(error))
-                    else:
-                        self._give_up(f"can't be used: {one_line(error)}")
+            if not self._encoder:
+                return otherwise  # closed, or given up
+            try:
+                if self._database is None:
+                    self._database = self._open()
+                return work(self._database)
+            except sqlite3.OperationalError as error:  # locked for long, a full disk, a folder not to be written to
+                self._give_up(f"can't be used: {one_line(error)}")
+            except sqlite3.DatabaseError as error:
+                self._give_up(f"is damaged ({one_line(error)}), delete it when no process uses it")
             return otherwise
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self.path, timeout=SECONDS_TO_WAIT, check_same_thread=False)
         try:
-            (tables,) = database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-            if not tables:
-                database.execute(f"PRAGMA application_id={APPLICATION}")
-                database.execute("PRAGMA journal_mode=WAL")
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if not version:
                 database.executescript(CREATE)
-            elif database.execute("PRAGMA application_id").fetchone() != (APPLICATION,):
-                raise DamagedError("it is another program's database")
+            elif version != VERSION:
+                raise ModelkilnError(
+                    f"{self.path}: a phrase cache of another modelkiln; delete it, or name another file"
+                )
+            database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=OFF")  # after a crash of the machine it may be begun anew
             with database:
-                database.execute("INSERT INTO about SELECT ? WHERE NOT EXISTS (SELECT 1 FROM about)", (self._encoder,))
-            if database.execute("SELECT encoder FROM about").fetchall() != [(self._encoder,)]:
-                raise DamagedError("it is another model's")
+                database.execute("INSERT OR IGNORE INTO encoders (digest) VALUES (?)", (self._encoder,))
+            query = "SELECT id FROM encoders WHERE digest = ?"
+            (self._number,) = database.execute(query, (self._encoder,)).fetchone()
         except BaseException:
             database.close()
             raise
         return database
 
     def _read(self, database: sqlite3.Connection, texts: list[str]) -> dict[str, Any]:
-        found = {}
+        found, altered = {}, []
         for start in range(0, len(texts), AT_ONCE):
             keys = [text.encode() for text in texts[start : start + AT_ONCE]]
             marks = ",".join("?" * len(keys))
-            query = f"SELECT phrase, vector, crc FROM vectors WHERE phrase IN ({marks})"  # noqa: S608 (question marks)
-            for phrase, vector, crc in database.execute(query, keys):
+            query = f"SELECT id, phrase, vector, crc FROM vectors WHERE encoder = ? AND phrase IN ({marks})"  # noqa: S608 (question marks)
+            for number, phrase, vector, crc in database.execute(query, [self._number, *keys]):
                 if zlib.crc32(phrase + vector) != crc or len(vector) != 4 * self._dimension:
-                    raise DamagedError("a vector was altered")
-                found[phrase.decode()] = np.frombuffer(vector, dtype=np.float32)
+                    altered.append((number,))
+                else:
+                    found[phrase.decode()] = np.frombuffer(vector, dtype=np.float32)
+        if altered:
+            with database:
+                database.executemany("DELETE FROM vectors WHERE id = ?", altered)
+            _warn(f"{self.path}: vectors of {len(altered)} phrases were altered on disk; they are computed again")
         return found
 
     def _write(self, database: sqlite3.Connection, rows: list[tuple[bytes, bytes]]) -> None:
         with database:
             database.executemany(
-                "INSERT OR IGNORE INTO vectors (phrase, vector, crc) VALUES (?, ?, ?)",
-                [(phrase, vector, zlib.crc32(phrase + vector)) for phrase, vector in rows],
+                "INSERT OR IGNORE INTO vectors (encoder, phrase, vector, crc) VALUES (?, ?, ?, ?)",
+                [(self._number, phrase, vector, zlib.crc32(phrase + vector)) for phrase, vector in rows],
             )
-            # Only the oldest ever go, so the numbers have no gaps, and nothing needs to be counted. Two queries, since
-            # SQLite looks up the one or the other, and reads the whole table for both.
+            # Hardly any go but the oldest, so the numbers have few gaps, and nothing needs to be counted. Two queries,
+            # since SQLite looks up the one or the other, and reads the whole table for both.
             least, most = "(SELECT MIN(id) FROM vectors)", "(SELECT MAX(id) FROM vectors)"
             (count,) = database.execute(f"SELECT {most} - {least} + 1").fetchone()
             if count > self._most:
@@ -156,27 +166,26 @@ class PhraseStore:
                     (count - self._most + self._most // 10,),
                 )
 
-    def _begin_anew(self, why: str) -> None:
-        _warn(
-            f"{self.path}: no phrase cache of this model ({why}); set aside as {self.path.name}{ASIDE}, and begun anew"
-        )
-        if self._database is not None:
-            self._database.close()
-        self._database = None
-        try:
-            for suffix in ("-wal", "-shm"):
-                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-            if self.path.exists():
-                os.replace(self.path, f"{self.path}{ASIDE}")
-        except OSError as error:
-            self._give_up(f"can't be begun anew: {error.strerror}")
-
     def _give_up(self, why: str) -> None:
         _warn(f"{self.path}: the phrase cache {why}; going on without it")
         if self._database is not None:
             self._database.close()
         self._database = None
         self._encoder = ""
+
+
+def _require_ours(path: Path) -> None:
+    """Looks at a file's first bytes, and no further: SQLite may write to, or beside, whatever it opens."""
+    if not os.path.lexists(path):
+        return
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+        with path.open("rb") if regular else nullcontext() as file:
+            head = file.read(APPLICATION_AT + 4) if file else b"a pipe or a device"
+    except OSError as error:
+        raise ModelkilnError(f"{path}: can't read the phrase cache: {error.strerror}") from error
+    if head and not (head.startswith(HEADER) and head[APPLICATION_AT:] == APPLICATION.to_bytes(4, "big")):
+        raise ModelkilnError(f"{path}: not a phrase cache, so it is left alone; name another file, or one that is new")
 
 
 def _warn(line: str) -> None:

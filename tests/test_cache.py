@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -134,47 +135,87 @@ def cut_off(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000])
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        alter_a_vector,
-        cut_off,
-        lambda path: path.write_text("my only notes"),
-        lambda path: path.write_bytes(b"\0" * 9999),
-    ],
-    ids=["altered", "cut off", "a text", "zeros"],
-)
-def test_damaged_file_is_set_aside_and_begun_anew(damage: Any, tmp_path: Path) -> None:
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_altered_vector_is_computed_again(tmp_path: Path) -> None:
     path = tmp_path / "phrases"
     store = PhraseStore(path, "model", 4)
-    store.keep(["tram"], vector(1)[None])
+    store.keep(["tram", "weir"], np.stack([vector(1), vector(2)]))
     store.close()
-    damage(path)
-    before = path.read_bytes()
-    with pytest.warns(RuntimeWarning, match=r"no phrase cache of this model \(.*\); set aside as phrases\.aside"):
-        assert filled(PhraseStore(path, "model", 4), ["tram"])[0] == [0]
-    assert (tmp_path / "phrases.aside").read_bytes() == before
+    alter_a_vector(path)
+    with pytest.warns(RuntimeWarning, match=r"vectors of 2 phrases were altered on disk; they are computed again"):
+        assert filled(PhraseStore(path, "model", 4), ["tram", "weir"])[0] == [0, 1]
     store = PhraseStore(path, "model", 4)
     store.keep(["tram"], vector(1)[None])
     assert filled(store, ["tram"])[1].tolist() == [[1] * 4]
 
 
-def test_file_of_another_model_gives_no_vectors(tmp_path: Path) -> None:
-    PhraseStore(tmp_path / "phrases", "model", 4).keep(["tram"], vector(1)[None])
-    with pytest.warns(RuntimeWarning, match="another model's"):
-        store = PhraseStore(tmp_path / "phrases", "other", 4)
-    assert filled(store, ["tram"])[0] == [0]
+def test_damaged_file_is_left_as_it_is_and_done_without(tmp_path: Path) -> None:
+    path = tmp_path / "phrases"
+    store = PhraseStore(path, "model", 4)
+    store.keep(["tram"], vector(1)[None])
+    store.close()
+    cut_off(path)
+    before = path.read_bytes()
+    with pytest.warns(RuntimeWarning, match=r"phrases: the phrase cache is damaged \(.*\), delete it when no process"):
+        assert filled(PhraseStore(path, "model", 4), ["tram"])[0] == [0]
+    assert path.read_bytes() == before
 
 
-def test_database_of_another_program_is_left_whole(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "notes.db") as database:
+@pytest.mark.parametrize(
+    "content", [b"my only notes", b"\0" * 9999, b"SQLite format 3\0"], ids=["text", "zeros", "cut"]
+)
+def test_file_that_is_none_of_ours_is_refused_and_not_touched(content: bytes, tmp_path: Path) -> None:
+    for name in ("notes", "notes.aside", "notes-wal", "notes-shm", "notes-journal"):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelkilnError, match="notes: not a phrase cache, so it is left alone; name another file"):
+        PhraseStore(tmp_path / "notes", "model", 4)
+    assert files_of(tmp_path) == dict.fromkeys(files_of(tmp_path), content)
+    assert len(files_of(tmp_path)) == 5
+
+
+def test_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ModelkilnError, match="not a phrase cache"):
+        PhraseStore(tmp_path / "pipe", "model", 4)
+
+
+def test_models_share_a_file_and_confuse_no_phrases(tmp_path: Path) -> None:
+    first, second = PhraseStore(tmp_path / "phrases", "model", 4), PhraseStore(tmp_path / "phrases", "other", 4)
+    first.keep(["tram"], vector(1)[None])
+    assert filled(second, ["tram"])[0] == [0]
+    second.keep(["tram"], vector(2)[None])
+    assert filled(first, ["tram"])[1].tolist() == [[1] * 4]
+    assert filled(second, ["tram"])[1].tolist() == [[2] * 4]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix] == []  # nothing moved
+
+
+def test_database_that_another_program_has_open_loses_nothing(tmp_path: Path) -> None:
+    """Its rows stand in the -wal beside it, committed, and not yet in the file."""
+    database = sqlite3.connect(tmp_path / "notes.db")
+    database.execute("PRAGMA journal_mode=WAL")
+    with database:
         database.execute("CREATE TABLE notes (text)")
         database.execute("INSERT INTO notes VALUES ('mine')")
-    database.close()
-    with pytest.warns(RuntimeWarning, match="another program's"):
+    before = files_of(tmp_path)
+    with pytest.raises(ModelkilnError, match="not a phrase cache"):
         PhraseStore(tmp_path / "notes.db", "model", 4)
-    with sqlite3.connect(tmp_path / "notes.db.aside") as database:
-        assert database.execute("SELECT * FROM notes").fetchall() == [("mine",)]
+    assert files_of(tmp_path) == before
+    database.close()
+    with sqlite3.connect(tmp_path / "notes.db") as again:
+        assert again.execute("SELECT * FROM notes").fetchall() == [("mine",)]
+    again.close()
+
+
+def test_phrase_cache_of_another_version_is_refused(tmp_path: Path) -> None:
+    PhraseStore(tmp_path / "phrases", "model", 4).close()
+    database = sqlite3.connect(tmp_path / "phrases")
+    database.execute("PRAGMA user_version=9")
+    database.close()
+    with pytest.raises(ModelkilnError, match="a phrase cache of another modelkiln; delete it, or name another file"):
+        PhraseStore(tmp_path / "phrases", "model", 4)
 
 
 def test_locked_file_is_gone_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
