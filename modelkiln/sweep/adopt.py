@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.git import git
-from modelkiln.progress import step
+from modelkiln.progress import say, step
 from modelkiln.registration import Receipt, read_receipt
 from modelkiln.sweep import experiments, shell
 from modelkiln.sweep.experiments import PASSED, Result
@@ -33,11 +34,13 @@ def adopt(name: str) -> Receipt:
     _require_clean(result.revision)
     with step(f"applying {name}"):
         _fetch(result.revision)
+        _require_clean(result.revision)  # fetching may take minutes, and somebody may work here
         try:
             shell.dvc("exp", "apply", name)
             _require_upload_alone(name)
         except BaseException:
-            _put_back(result.revision)
+            if edited := _put_back(result.revision):
+                say(f"left as they are, since they were edited meanwhile: {', '.join(edited)}")
             raise
     with step("registering"):
         try:
@@ -66,12 +69,20 @@ def _require_clean(revision: str) -> None:
     """Applying overwrites what git tracks, what the experiment has, and what the stages have written."""
     changed = _listed("diff", "--name-only", "HEAD")
     _require_none(changed + _new_here(revision), "`git commit` it, or put it away by `git stash --include-untracked`")
-    status = json.loads(shell.dvc("data", "status", "--json"))
-    only_here = sorted(name for name in status.get("not_in_cache", []) if Path(name).exists())
+    only_here = sorted(name for name in _data_status().get("not_in_cache", []) if Path(name).exists())
     _require_none(only_here, "DVC's cache has lost it: `dvc commit --force --with-deps validate` puts it there")
-    outputs = status.get("uncommitted", {})
-    edited = sorted(outputs.get("added", []) + outputs.get("modified", []))
-    _require_none(edited, "what the stages have written comes back by `dvc checkout --force`")
+    _require_none(sorted(_edited_outputs()), "what the stages have written comes back by `dvc checkout --force`")
+
+
+def _data_status() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(shell.dvc("data", "status", "--json"))
+    return found
+
+
+def _edited_outputs() -> set[str]:
+    """The stages' outputs that are not what dvc.lock says."""
+    outputs = _data_status().get("uncommitted", {})
+    return {*outputs.get("added", []), *outputs.get("modified", [])}
 
 
 def _require_none(lost: Sequence[str], remedy: str) -> None:
@@ -105,12 +116,25 @@ def _require_upload_alone(name: str) -> None:
         )
 
 
-def _put_back(revision: str) -> None:
-    """What was there before: all of it is committed, and nothing else of the experiment's files was there."""
-    git("reset", "--quiet", "--hard", "HEAD")
-    for name in _new_here(revision):
-        Path(name).unlink()
-    shell.dvc("checkout", "--force", "--allow-missing")  # what is in no dvc.lock it removes
+def _put_back(revision: str) -> list[str]:
+    """Brings back what was there before, which is all committed; the names of what has been edited since, and stays."""
+    git("reset", "--quiet", "HEAD")
+    edited = []
+    of_the_experiment = _edited_outputs()
+    for name in _listed("diff", "--name-only", "--no-renames", "HEAD", revision):
+        committed, applied = (git("rev-parse", "--verify", "--quiet", f"{each}:{name}") for each in ("HEAD", revision))
+        here = git("hash-object", name) if Path(name).is_file() else None
+        if here not in (committed, applied):
+            edited.append(name)
+        elif here != committed:
+            if committed:
+                git("checkout", "--quiet", "HEAD", "--", name)
+            else:
+                Path(name).unlink()
+    outputs = sorted(of_the_experiment & _edited_outputs())  # neither as they were, nor as they are there
+    if not outputs:
+        shell.dvc("checkout", "--force", "--allow-missing")  # what is in no dvc.lock it removes
+    return edited + outputs
 
 
 def _new_here(revision: str) -> list[str]:

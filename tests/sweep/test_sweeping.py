@@ -176,6 +176,52 @@ def test_cell_of_which_more_than_the_upload_would_run_is_put_back(swept: Small) 
     assert state(swept) == before
 
 
+def while_adopting(project: Small, step: str, edit: str) -> str:
+    """Adopts the cell in a process in which, after a step of it, an editor saves; what it said."""
+    code = f"""
+from pathlib import Path
+from modelkiln.errors import ModelkilnError
+from modelkiln.sweep import adopt
+done = adopt.{step}
+def and_then(*arguments):
+    done(*arguments)
+    {edit}
+adopt.{step} = and_then
+try:
+    adopt.adopt({CELLS["openvino"]!r})
+except ModelkilnError as error:
+    print(error)
+"""
+    return project.run("python", "-c", code).stdout + project.run("git", "status", "--short").stdout
+
+
+@heavy
+@pytest.mark.parametrize(
+    "edit",
+    ["Path('work.py').write_text('# mine')", "Path('artifacts/compiled/graph').unlink(); "
+     "Path('artifacts/compiled/graph').write_text('# mine')"],
+    ids=["a file of the project", "an output"],
+)  # fmt: skip
+def test_edit_made_while_it_fetches_is_not_overwritten(edit: str, swept: Small) -> None:
+    sweep_after_a_run(swept)
+    name = "work.py" if "work.py" in edit else "artifacts/compiled/"
+    assert f"this would overwrite what is not committed: {name}" in while_adopting(swept, "_fetch", edit)
+    assert "# mine" in (swept.folder / (name if name == "work.py" else f"{name}graph")).read_text()
+
+
+@heavy
+def test_edit_made_while_it_is_put_back_stays(swept: Small) -> None:
+    """The experiment's params.yaml differs from HEAD's, so putting back comes upon it."""
+    sweep_after_a_run(swept)
+    before = (swept.folder / "dvc.lock").read_text()
+    edit = "Path('params.yaml').write_text('# mine'); raise ModelkilnError('stale')"
+    said = while_adopting(swept, "_require_upload_alone", edit)
+    assert "stale" in said
+    assert " M params.yaml" in said
+    assert (swept.folder / "params.yaml").read_text() == "# mine"
+    assert (swept.folder / "dvc.lock").read_text() == before
+
+
 @heavy
 def test_registry_that_is_down_loses_nothing(swept: Small) -> None:
     before = swept.ran
