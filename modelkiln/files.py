@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -106,11 +106,21 @@ def to_json(data: Any) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file that appears whole or not at all, however many processes write it at once."""
-    with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _partial(path, Path.touch) as partial:
-            partial.write_bytes(text.encode("utf-8"))
-            os.replace(partial, path)
+    with staged_file(path) as partial:
+        partial.write_bytes(text.encode("utf-8"))
+
+
+@contextmanager
+def staged_file(dest: Path) -> Iterator[Path]:
+    """Where to write a file that takes the place of `dest` when the block ends well, and is gone when it does not.
+
+    What else is written into the folder that it lies in goes with that. See staged_folder.
+    """
+    with _writing(dest):
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        with _partial(dest) as folder:
+            yield folder / dest.name
+            os.replace(folder / dest.name, dest)
 
 
 @contextmanager
@@ -129,7 +139,7 @@ def staged_folder(dest: Path) -> Iterator[Path]:
         dest.parent.mkdir(parents=True, exist_ok=True)
         with _alone_in(dest.parent):
             _settle(dest)
-        with _partial(dest, Path.mkdir) as partial:
+        with _partial(dest) as partial:
             yield partial
             with _alone_in(dest.parent):
                 _settle(dest)
@@ -163,8 +173,8 @@ def _unused(dest: Path) -> Path:
 
 
 @contextmanager
-def _partial(dest: Path, make: Callable[[Path], None]) -> Iterator[Path]:
-    """A file or folder beside `dest` that only this writer has; gone when the block ends, unless it was moved.
+def _partial(dest: Path) -> Iterator[Path]:
+    """A folder beside `dest` that only this writer has; gone when the block ends, unless it was moved.
 
     A lock on it, which ends with the process, tells it from what a killed writer has left. The next one clears that.
     """
@@ -175,7 +185,7 @@ def _partial(dest: Path, make: Callable[[Path], None]) -> Iterator[Path]:
                     _remove(dest.with_name(name))
     while True:
         partial = _unused(dest)
-        make(partial)
+        partial.mkdir()
         with _locked(partial, wait=True):
             if not os.path.lexists(partial):
                 continue  # another writer has cleared it before it was locked

@@ -60,6 +60,15 @@ def test_upload_that_is_killed_at_any_step_is_completed_by_the_next(place: Place
     assert found["killed"] >= 30
 
 
+@pytest.mark.parametrize("kills", [6, pytest.param(200, marks=pytest.mark.heavy)])
+def test_first_upload_of_all_that_is_killed_is_completed_by_the_next(kills: int, tmp_path: Path) -> None:
+    """Where there is no database yet, so that MLflow's migrations are killed too."""
+    command = [sys.executable, str(SCRIPT.with_name("mlflow_first.py")), str(tmp_path), str(kills)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["killed"] >= kills
+
+
 @pytest.mark.heavy
 def test_upload_to_a_server_that_is_killed_at_some_steps_is_completed_by_the_next(
     remote: Place, tmp_path: Path

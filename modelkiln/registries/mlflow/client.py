@@ -14,6 +14,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from modelkiln import env
 from modelkiln.errors import ModelkilnError, one_line
+from modelkiln.files import staged_file
+from modelkiln.registries import locked
 
 SQLITE = "sqlite:///"
 EMBEDDED = "sqlite:///registry/mlflow.db"  # relative to the project's folder
@@ -60,12 +62,24 @@ def connected(options: Options) -> Iterator[tuple[Any, str]]:
         if uri.startswith(SQLITE):
             # MLflow remembers what it opened by its address, which therefore may not depend on the working folder.
             database = Path(uri.removeprefix(SQLITE)).resolve()
-            database.parent.mkdir(parents=True, exist_ok=True)
+            if not database.exists() or not database.stat().st_size:
+                _make(database, lock_file(options))
             address = f"{SQLITE}{database}"
         yield MlflowClient(tracking_uri=address, registry_uri=address), public(uri)
     except (MlflowException, SQLAlchemyError, OSError, RecursionError) as error:  # the last: folders without end
         # No cause: it may quote the password.
         raise ModelkilnError(f"MLflow at {public(uri)}: {_explain(error, address, uri)}") from None
+
+
+def _make(database: Path, lock: Path) -> None:
+    """A new database, with all its tables or none: MLflow makes them in many steps, and can't take that up half-way."""
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with locked(lock):
+        if not database.exists() or not database.stat().st_size:
+            with staged_file(database) as partial:
+                SqlAlchemyStore(f"{SQLITE}{partial}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
 
 
 def public(uri: str) -> str:
