@@ -46,8 +46,11 @@ def load(
         raise ModelkilnError(f"cache_mb must be 0 or more, found {cache_mb!r}")
     env.keep_libraries_quiet()
     folder = registries.folder_of(str(ref))
-    manifest = artifact.verify(folder)
-    task = tasks.load(manifest.task)
-    encoders = load_encoders(folder, manifest, threads)
-    keep_vectors({name: encoders[name] for name in task.RECURRING}, manifest, cache_mb, phrase_cache)
-    return task.build(encoders, folder)
+    with artifact.verified(folder) as manifest:
+        task = tasks.load(manifest.task)
+        if set(task.ENCODERS) != set(manifest.encoders):
+            needed = f"the task {manifest.task} needs the encoders {' and '.join(task.ENCODERS)}"
+            raise ModelkilnError(f"{folder}: {needed}, and the manifest has {', '.join(manifest.encoders)[:80]}")
+        encoders = load_encoders(folder, manifest, threads)
+        keep_vectors({name: encoders[name] for name in task.RECURRING}, manifest, cache_mb, phrase_cache)
+        return task.build(encoders, folder)

@@ -17,7 +17,7 @@ from modelkiln.artifact import SBOM, Manifest
 from modelkiln.errors import raise_all
 from modelkiln.files import read_json
 from modelkiln.params import Compile, Envelope, options
-from modelkiln.vocabulary import WORDS, own_words
+from modelkiln.vocabulary import own_words, read_words
 
 ASKED = "asked.json"
 
@@ -63,10 +63,7 @@ def as_if_asked(folder: Path, manifest: Manifest) -> Asked:
         options=manifest.options,
     )
     words = [
-        word
-        for spec in manifest.encoders.values()
-        if spec.vocabulary
-        for word in read_json(folder / spec.vocabulary / WORDS, "the vocabulary")["words"]
+        word for spec in manifest.encoders.values() if spec.vocabulary for word in read_words(folder / spec.vocabulary)
     ]
     return Asked(section, manifest.toolchain, words, (folder / SBOM).read_text(encoding="utf-8"))
 

@@ -13,7 +13,7 @@ from modelkiln import backends, layouts, machine
 from modelkiln.artifact import TOKENIZER, EncoderSpec, Manifest, encoder_digest, graph_digest
 from modelkiln.backends import Run
 from modelkiln.cache import VectorCache
-from modelkiln.errors import ModelkilnError
+from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.files import storable
 from modelkiln.phrase_store import PhraseStore
 from modelkiln.vocabulary import Vocabulary, read_vocabulary
@@ -152,7 +152,7 @@ def load_encoders(
 
     backend = backends.load(manifest.backend)
     backends.require_whole(folder, manifest)
-    options = backend.Options(**manifest.options)
+    options = backends.options_of(manifest)
     batch_dependent = manifest.precision in backend.BATCH_DEPENDENT  # nothing of it may be looked up or kept
     if manifest.machine:
         machine.check(manifest.machine, str(folder))
@@ -163,13 +163,32 @@ def load_encoders(
             raise ModelkilnError(f"{folder}: unknown layout {spec.layout!r}; this modelkiln knows {list(layouts.AXES)}")
         if spec.graph not in graphs:
             graphs[spec.graph] = run or backend.load_graph(folder / spec.graph, options, manifest.precision, threads)
-        tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
+        try:
+            tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
+        except Exception as error:  # it raises no other
+            raise ModelkilnError(f"{folder / TOKENIZER}: the tokenizer is damaged: {one_line(error)}") from error
         vocabulary = None
         if spec.vocabulary and not batch_dependent:
             graph = graph_digest(spec.graph, manifest.sha256s())
             vocabulary = read_vocabulary(folder / spec.vocabulary, graph, manifest.dimension)
         encoders[name] = Encoder(graphs[spec.graph], tokenizer, spec, manifest.dimension, manifest.pad_id, vocabulary)
+        if backend.DEVICE is None and not run:
+            _require_graph(folder, encoders[name])
     return encoders
+
+
+def _require_graph(folder: Path, encoder: Encoder) -> None:
+    """Runs the graph once on a row of one token: it may take other inputs, or give other vectors, than is said."""
+    said = f"{folder / encoder.spec.graph}: the graph is not what the manifest says of it"
+    try:
+        inputs = next(layouts.batches(encoder.spec.layout, [[0]], 1, 0))[1]
+        vectors = encoder._run(*inputs)
+    except Exception as error:  # each runtime has its own
+        raise ModelkilnError(f"{said}, layout {encoder.spec.layout!r}: {one_line(error)}") from error
+    if vectors.ndim != 2 or vectors.shape[1] != encoder.dimension:
+        raise ModelkilnError(
+            f"{said}: it gives vectors of {vectors.shape[1:]}, expected {encoder.dimension} dimensions"
+        )
 
 
 def keep_vectors(

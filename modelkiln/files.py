@@ -12,18 +12,29 @@ import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from modelkiln.errors import ModelkilnError
 
 PARTIAL = ".partial"
+LARGEST = 1 << 28  # bytes of a JSON file
 CHUNK = 1 << 20  # bytes read at a time: hashing and copying need constant memory
 
 
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, opened for reading; an OSError where it is a pipe or a device, which might never end."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        yield file
+
+
 def sha256(path: Path) -> str:
-    """The hex SHA-256 of a file's bytes."""
+    """The hex SHA-256 of a regular file's bytes."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
@@ -51,18 +62,24 @@ def is_inside(relative: str) -> bool:
     )
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, most: int = LARGEST) -> Any:
     """The contents of a JSON file.
 
     Args:
         path: The file.
         what: What the file is, for the error: "the manifest".
+        most: Bytes; of a larger one nothing is read.
 
     Raises:
         ModelkilnError: the file is missing, is no JSON, or names a key twice: which one counts is each reader's to say.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
+        with open_regular(path) as file:
+            if (size := os.fstat(file.fileno()).st_size) > most:
+                raise ModelkilnError(
+                    f"{path}: {what} has {size / 1e6:.0f} MB, expected {most / 1e6:.0f} MB at the most"
+                )
+            return json.loads(file.read(most).decode("utf-8"), object_pairs_hook=_object)
     except OSError as error:
         raise ModelkilnError(f"{path}: can't read {what}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from modelkiln.errors import plain
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -77,7 +79,7 @@ def count(items: Iterable[T], what: str, total: int | None = None, start: int = 
 
 def say(line: str) -> None:
     """One line on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(plain(line), file=sys.stderr, flush=True)
 
 
 def _counted(what: str, done: int, total: int | None, rate: float) -> str:

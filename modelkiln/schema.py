@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -14,6 +15,8 @@ REGISTERED_NAME = (
     r"[A-Za-z0-9][A-Za-z0-9._-]*"  # of a registered model or an alias, as it stands in mlflow:REGISTERED_NAME@ALIAS
 )
 
+REPR = reprlib.Repr()
+REPR.maxstring = REPR.maxother = 80
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -21,8 +24,8 @@ def parse(kind: Any, data: Any, where: str, mistakes: list[str]) -> Any:
     """`data` as an instance of `kind`, or None where that failed and `mistakes` says why.
 
     Args:
-        kind: A dataclass, str, int, float, bool, dict[str, X], list[X], `X | None`, or Any. A dataclass may refuse its
-            values by raising ValueError in __post_init__.
+        kind: A dataclass, str, int, float, bool, dict[str, X], list[X], tuple[X, ...], `X | None`, or Any. A dataclass
+            may refuse its values by raising ValueError in __post_init__.
         data: What a YAML or JSON file gave.
         where: The path of `data` in the file, such as `compile.encoders`, for the messages.
         mistakes: One line is appended for each mistake.
@@ -39,11 +42,11 @@ def parse(kind: Any, data: Any, where: str, mistakes: list[str]) -> Any:
             return _wrong(where, "a mapping", data, mistakes)
         inner = get_args(kind)[1]
         return {str(key): parse(inner, value, f"{where}.{key}", mistakes) for key, value in data.items()}
-    if get_origin(kind) is list:
+    if get_origin(kind) in (list, tuple):
         if not isinstance(data, list):
             return _wrong(where, "a list", data, mistakes)
-        (inner,) = get_args(kind)
-        return [parse(inner, value, f"{where}[{index}]", mistakes) for index, value in enumerate(data)]
+        inner = get_args(kind)[0]
+        return get_origin(kind)(parse(inner, value, f"{where}[{index}]", mistakes) for index, value in enumerate(data))
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
     if not isinstance(data, kind) or (kind is int and isinstance(data, bool)):
@@ -70,9 +73,14 @@ def _dataclass(kind: Any, data: Any, where: str, mistakes: list[str]) -> Any:
         return None
 
 
+def shown(data: Any) -> str:
+    """What was found, as a message can have it: short, however long or deeply nested it is."""
+    return REPR.repr(data)
+
+
 def _at(where: str, key: Any) -> str:
     return f"{where}.{key}" if where else str(key)
 
 
 def _wrong(where: str, expected: str, data: Any, mistakes: list[str]) -> None:
-    mistakes.append(f"{where}: expected {expected}, found {data!r}")
+    mistakes.append(f"{where or 'all of it'}: expected {expected}, found {shown(data)}")

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from modelkiln import schema
-from modelkiln.errors import ModelkilnError, raise_all
+from modelkiln.errors import ModelkilnError, one_line, raise_all
 from modelkiln.files import read_json, read_lines, write_text
 from modelkiln.progress import say, track
 
@@ -136,23 +136,38 @@ def read_vocabulary(folder: Path, graph: str, dimension: int) -> Vocabulary:
     Raises:
         ModelkilnError: it was made with another graph, or its two files do not belong together.
     """
-    head = read_json(folder / WORDS, "the vocabulary")
-    mistakes: list[str] = []
-    parsed = schema.parse(_Head, head, "", mistakes)
-    if parsed is not None and len(set(parsed.words)) < len(parsed.words):
-        mistakes.append("a word is there twice")
-    raise_all(f"{folder / WORDS}: the vocabulary is damaged", mistakes)
-    if head["graph"] != graph:
+    head = _read_head(folder)
+    if head.graph != graph:
         raise ModelkilnError(
             f"{folder}: this table was made with another graph, so its vectors would be another model's; "
             "compile the artifact again (`dvc repro compile`)"
         )
-    vectors: Any = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
+    try:
+        vectors: Any = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # of numpy's reader, of zip files, and of Python's, which reads the header
+        raise ModelkilnError(f"{folder / VECTORS}: the vocabulary is damaged: {one_line(error)}") from error
+    if not isinstance(vectors, np.memmap):
+        raise ModelkilnError(f"{folder / VECTORS}: the vocabulary is damaged: expected one array of numbers")
     whole = vectors.offset + vectors.nbytes == (folder / VECTORS).stat().st_size  # and nothing comes after it
-    if vectors.shape != (len(head["words"]), dimension) or vectors.dtype != np.float32 or not whole:
+    if vectors.shape != (len(head.words), dimension) or vectors.dtype != np.float32 or not whole:
         raise ModelkilnError(
             f"{folder}: vectors of shape {vectors.shape} in {(folder / VECTORS).stat().st_size} bytes, expected "
-            f"{(len(head['words']), dimension)} in float32 and nothing else; "
+            f"{(len(head.words), dimension)} in float32 and nothing else; "
             "compile the artifact again (`dvc repro compile`)"
         )
-    return Vocabulary(head["words"], vectors)
+    return Vocabulary(head.words, vectors)
+
+
+def read_words(folder: Path) -> list[str]:
+    """The words of the table in a folder; a ModelkilnError says what is wrong with it."""
+    return _read_head(folder).words
+
+
+def _read_head(folder: Path) -> _Head:
+    mistakes: list[str] = []
+    parsed = schema.parse(_Head, read_json(folder / WORDS, "the vocabulary"), "", mistakes)
+    if parsed is not None and len(set(parsed.words)) < len(parsed.words):
+        mistakes.append("a word is there twice")
+    raise_all(f"{folder / WORDS}: the vocabulary is damaged", mistakes)
+    assert isinstance(parsed, _Head)  # noqa: S101 (raise_all has raised otherwise)
+    return parsed

@@ -113,7 +113,7 @@ def compile_again(source: Path, manifest: Manifest, folder: Path) -> None:
     """
     backend = backends.load(manifest.backend)
     prepared = _prepare(source, backend, {name: spec.max_length for name, spec in manifest.encoders.items()})
-    options = backend.Options(**manifest.options)
+    options = backends.options_of(manifest)
     backend.compile_graph(prepared.module, prepared.example, folder / backend.GRAPH, options, manifest.precision)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,18 +129,137 @@ def test_folder_without_an_artifact_says_how_to_get_one(tmp_path: Path) -> None:
         modelkiln.load(tmp_path)
 
 
-def test_path_in_the_manifest_can_not_lead_out(copy: Path, tmp_path: Path) -> None:
-    from dataclasses import asdict, replace
+def sealed(folder: Path, edit: Callable[[dict], None]) -> None:  # type: ignore[type-arg]
+    """Edits the manifest, and makes its digest anew, as who means harm does."""
+    data = json.loads((folder / MANIFEST).read_text())
+    edit(data)
+    digest = data.pop("digest")
+    canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    data["digest"] = hashlib.sha256(canonical.encode("utf-8", "replace")).hexdigest() if digest else digest
+    (folder / MANIFEST).write_text(json.dumps(data))
 
-    from modelkiln.artifact import content_digest
-    from modelkiln.files import to_json, write_text
 
+@pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "a/../../outside", "", "."])
+def test_path_in_the_manifest_can_not_lead_out(path: str, copy: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("secret")
-    manifest = read_manifest(copy)
-    evil = replace(manifest, files={**manifest.files, "../outside": manifest.files["tokenizer.json"]})
-    write_text(copy / MANIFEST, to_json(asdict(replace(evil, digest=content_digest(evil)))))
-    with pytest.raises(ModelkilnError, match="points outside the artifact"):
+    file = json.loads((copy / MANIFEST).read_text())["files"]["tokenizer.json"]
+    for edit in (
+        lambda data: data["files"].update({path: file}),
+        lambda data: data["encoders"]["word"].update(vocabulary=path),
+        lambda data: data["encoders"]["word"].update(graph=path),
+    ):
+        sealed(copy, edit)
+        with pytest.raises(ModelkilnError, match="points outside the artifact"):
+            verify(copy)
+
+
+def link(path: Path, target: Path) -> None:
+    path.unlink()
+    path.symlink_to(target)
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda folder: pipe(folder / "tokenizer.json"), "tokenizer.json is no file"),
+        (lambda folder: pipe(folder / MANIFEST), "can't read the manifest: not a regular file"),
+        (lambda folder: link(folder / "tokenizer.json", Path("/dev/zero")), "is a link to /dev/zero, which nothing"),
+        (lambda folder: link(folder / MANIFEST, Path("/dev/zero")), "can't read the manifest: not a regular file"),
+        (lambda folder: link(folder / "tokenizer.json", Path("nowhere")), "a link to what is no longer there; bring"),
+        (lambda folder: link(folder / MANIFEST, Path("nowhere")), "a link to what is no longer there; bring it back"),
+        (lambda folder: (folder / "empty").mkdir(), "the folder empty is not in the manifest"),
+        (lambda folder: (folder / "more").symlink_to("task"), "the folder more (a link) is not in the manifest"),
+        (
+            lambda folder: os.truncate(folder / MANIFEST, 3 << 30),
+            "the manifest has 3221 MB, expected 17 MB at the most",
+        ),
+    ],
+)
+def test_what_is_no_file_of_an_artifact_is_refused_at_once(spoil: Any, said: str, copy: Path) -> None:
+    spoil(copy)
+    for read in (verify, modelkiln.load):
+        with pytest.raises(ModelkilnError, match=re.escape(said)):
+            read(copy)
+
+
+def test_link_to_a_file_outside_is_refused_and_one_to_the_cache_of_dvc_is_not(copy: Path, tmp_path: Path) -> None:
+    tokenizer = copy / "tokenizer.json"
+    outside = tmp_path / "tokenizer.json"
+    shutil.copy(tokenizer, outside)
+    link(tokenizer, outside)
+    with pytest.raises(ModelkilnError, match=r"is a link to .*, which nothing vouches for; copy the file here"):
         verify(copy)
+    cached = tmp_path / "cache" / "files" / "md5" / "ab" / ("0" * 30)
+    cached.parent.mkdir(parents=True)
+    outside.rename(cached)
+    link(tokenizer, cached)
+    verify(copy)
+
+
+@pytest.mark.parametrize("how", ["replaced", "written to"])
+def test_file_that_changes_while_it_is_loaded_is_refused(how: str, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from modelkiln import encoder
+
+    load = encoder.load_encoders
+
+    def load_and_change(*arguments: Any) -> Any:
+        loaded = load(*arguments)
+        path = copy / "task" / "stop_words.json"
+        if how == "replaced":
+            shutil.copy(path, copy.parent / "other")
+            os.replace(copy.parent / "other", path)
+        else:
+            path.write_bytes(path.read_bytes())
+        return loaded
+
+    monkeypatch.setattr(encoder, "load_encoders", load_and_change)
+    with pytest.raises(ModelkilnError, match=r"changed while it was loaded; load it again: task/stop_words\.json"):
+        modelkiln.load(copy)
+
+
+def deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"x": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda data: data.update(options=deep(900)), "manifest"),
+        (lambda data: data.update(options={"strict": True, "fast": 1}), "options.fast: unknown key"),
+        (lambda data: data.update(options={"strict": "yes"}), "options.strict: expected true or false, found 'yes'"),
+        (lambda data: data.update(options=[1]), "options: expected a mapping, found [1]"),
+        (lambda data: data.update(toolchain=3), "toolchain: expected a mapping, found 3"),
+        (lambda data: data.update(source="x"), "source: expected a mapping, found 'x'"),
+        (lambda data: data.update(machine=[]), "machine: expected a mapping, found []"),
+        (lambda data: data.update(precision="int3"), "precision 'int3', expected one of fp32"),
+        (lambda data: data.update(encoders={}), "there are no encoders"),
+        (lambda data: data.update(dimension=33), "it gives vectors of (32,), expected 33 dimensions"),
+        (lambda data: data.update(dimension=0), "dimension 0 has to be 1 or more"),
+        (lambda data: data.update(dimension=True), "dimension: expected a whole number, found True"),
+        (lambda data: data["encoders"]["word"].update(graph=3), "encoders.word.graph: expected text, found 3"),
+        (lambda data: data["encoders"]["word"].update(vocabulary=["a"]), "vocabulary: expected text, found ['a']"),
+        (lambda data: data["encoders"]["word"].update(layout="packed"), "is not what the manifest says of it, layout"),
+        (lambda data: data["encoders"]["word"].update(max_length=-5), "max_length -5 have to be 1 or more"),
+        (lambda data: data["encoders"]["word"].update(max_batch=-1), "max_batch -1 and max_length"),
+        (lambda data: data["encoders"].pop("word"), "the task keywords needs the encoders document and word"),
+        (lambda data: data["files"]["tokenizer.json"].update(size="9"), "size: expected a whole number, found '9'"),
+        (lambda data: data["files"]["tokenizer.json"].update(sha256="9"), "no size and sha256 of a file"),
+    ],
+)
+def test_manifest_of_wrong_types_is_one_line(edit: Any, said: str, copy: Path) -> None:
+    sealed(copy, edit)
+    with pytest.raises(ModelkilnError) as raised:
+        modelkiln.load(copy)
+    assert said in str(raised.value)
+    assert len(str(raised.value)) < 1000
 
 
 def test_altered_artifact_is_refused_before_torch_is_even_imported(copy: Path) -> None:

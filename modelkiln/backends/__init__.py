@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, cast
 
-from modelkiln import plugins
+from modelkiln import plugins, schema
 from modelkiln.artifact import Manifest
-from modelkiln.errors import ModelkilnError
+from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.machine import Machine
 
 # The inputs of one call, int64 numpy arrays as layouts.AXES names and shapes them, to float32 vectors (n, dimension).
@@ -112,7 +112,22 @@ def require_whole(folder: Path, manifest: Manifest) -> None:
 def lacks_device(manifest: Manifest) -> str | None:
     """Why the graphs of an artifact can't run on this machine, for want of a device; None: they can."""
     backend = load(manifest.backend)
-    return backend.DEVICE(backend.Options(**manifest.options)) if backend.DEVICE else None
+    return backend.DEVICE(options_of(manifest)) if backend.DEVICE else None
+
+
+def options_of(manifest: Manifest) -> Any:
+    """What the artifact's backend was given: an instance of its Options.
+
+    Raises:
+        ModelkilnError: it knows no such option, value or precision.
+    """
+    backend = load(manifest.backend)
+    mistakes: list[str] = []
+    options = schema.parse(backend.Options, manifest.options, "options", mistakes)
+    if manifest.precision not in backend.PRECISIONS:
+        mistakes.append(f"precision {manifest.precision!r}, expected one of {', '.join(backend.PRECISIONS)}")
+    raise_all(f"the artifact's manifest is none of backend {manifest.backend!r}", mistakes)
+    return options
 
 
 def load(name: str) -> Backend:

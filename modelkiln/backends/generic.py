@@ -17,7 +17,7 @@ from typing import Any
 
 from modelkiln import archives
 from modelkiln.backends import Run
-from modelkiln.errors import ModelkilnError
+from modelkiln.errors import ModelkilnError, one_line
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
 RUNTIME = ("torch",)
@@ -78,8 +78,11 @@ def load_graph(
         raise ModelkilnError(f"backend 'generic' needs torch: pip install 'modelkiln[generic]' ({error})") from error
     if threads:
         torch.set_num_threads(threads)  # of the whole process: torch knows no other
-    with _deprecation_understood():
-        graph = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+    try:
+        with _deprecation_understood():
+            graph = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as error:
+        raise ModelkilnError(f"{path}: torch can't load the graph here: {one_line(error)}") from error
 
     def run(*inputs: Any) -> Any:
         with torch.inference_mode():

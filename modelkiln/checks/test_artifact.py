@@ -39,7 +39,7 @@ def test_every_file_has_a_role(manifest: Manifest, folder: Path, facts: Facts, j
 def test_graphs_hold_nothing_else(manifest: Manifest, folder: Path, facts: Facts, judge: Judge) -> None:
     """Nothing beside what is run: neither by its form, as far as the backend can tell, nor by its size."""
     backend = backends.load(manifest.backend)
-    options = backend.Options(**manifest.options)
+    options = backends.options_of(manifest)
     graphs = sorted({spec.graph for spec in manifest.encoders.values()})
     strangers = [f"{graph}: {each}" for graph in graphs for each in backend.strangers(folder / graph, options)]
     beside = {Path(graph).parent for graph in graphs}

@@ -18,9 +18,8 @@ ArtifactRef = Annotated[
 def info(artifact: ArtifactRef) -> None:
     """Say what an artifact is, what it was made from, and with what."""
     from modelkiln.artifact import read_manifest
-    from modelkiln.files import read_json
     from modelkiln.registries import folder_of
-    from modelkiln.vocabulary import WORDS
+    from modelkiln.vocabulary import read_words
 
     folder = folder_of(artifact)
     manifest = read_manifest(folder)
@@ -32,8 +31,8 @@ def info(artifact: ArtifactRef) -> None:
         )
         if encoder.vocabulary:
             table = [file.size for path, file in manifest.files.items() if path.startswith(f"{encoder.vocabulary}/")]
-            words = read_json(folder / encoder.vocabulary / WORDS, "the vocabulary")["words"]
-            _row("  its vocabulary", f"{len(words)} words, encoded when it was compiled, {sum(table) / 1e6:.1f} MB")
+            words = len(read_words(folder / encoder.vocabulary))
+            _row("  its vocabulary", f"{words} words, encoded when it was compiled, {sum(table) / 1e6:.1f} MB")
     _row("task", manifest.task)
     _row("backend", f"{manifest.backend} {manifest.precision}")
     if manifest.machine:

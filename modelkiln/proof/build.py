@@ -63,7 +63,7 @@ def build(good: Good, folder: Path, change: Change) -> None:
     if (good.folder / SBOM).exists():
         shutil.copy(good.folder / SBOM, folder / SBOM)
     backend = backends.load(manifest.backend)
-    options, precision = backend.Options(**manifest.options), change.precision or manifest.precision
+    options, precision = backends.options_of(manifest), change.precision or manifest.precision
     graph = folder / spec.graph
     graph.parent.mkdir(parents=True)
     example = example_inputs(spec.layout, tokenizer, manifest.pad_id)

@@ -45,10 +45,14 @@ def build(encoders: Mapping[str, Encoder], folder: Path) -> KeywordExtractor:
     """The extractor of a verified artifact."""
     # Here, not above: the compile stage needs only the names and the resources of this module, and is not to run again
     # when the extractor changes.
+    from modelkiln import schema
+    from modelkiln.errors import raise_all
     from modelkiln.files import read_json
     from modelkiln.keywords.extractor import KeywordExtractor
 
-    stop_words = read_json(folder / "task" / STOP_WORDS, "the stop words")
+    path, mistakes = folder / "task" / STOP_WORDS, list[str]()
+    stop_words = schema.parse(dict[str, list[str]], read_json(path, "the stop words"), "", mistakes)
+    raise_all(f"{path}: the stop words are damaged", mistakes)
     return KeywordExtractor(encoders["document"], encoders["word"], stop_words)
 
 

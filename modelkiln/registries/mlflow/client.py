@@ -19,7 +19,6 @@ from modelkiln.registries import locked
 
 SQLITE = "sqlite:///"
 EMBEDDED = "sqlite:///registry/mlflow.db"  # relative to the project's folder
-LONGEST = 600  # characters of what MLflow says, which may be a whole page of HTML
 WHAT_TO_DO = {  # by the status
     401: "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
     403: "this user may not do it: ask whoever runs the server",
@@ -113,8 +112,6 @@ def _explain(error: Exception, address: str, uri: str) -> str:
         said = said.replace(secret, "…")
     about = next((hint for sign, hint in WHAT_TO_DO_ABOUT.items() if sign in said), "")
     hint = WHAT_TO_DO.get(_status(error), about)
-    if len(said) > LONGEST:
-        said = f"{said[: LONGEST // 2]} … {said[-LONGEST // 2 :]}"
     return f"{said}; {hint}" if hint else said
 
 
