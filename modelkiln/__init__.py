@@ -23,8 +23,13 @@ def load(
     threads: int | None = None,
     cache_mb: float = 64,
     phrase_cache: str | Path | None = None,
+    digest: str | None = None,
+    key: str | Path | None = None,
 ) -> Any:
     """The predictor of an artifact; for keywords a modelkiln.keywords.extractor.KeywordExtractor.
+
+    An artifact can be code: TorchScript and machine code do what they say. So load what you trust: its digest or its
+    signature says whose it is; that it is whole says nothing of who made it (docs/verdict.md).
 
     Load in each process: a forked child can't use what its parent loaded: torch's threads don't survive a fork.
 
@@ -35,9 +40,13 @@ def load(
         cache_mb: Megabytes for the vectors of phrases that this process has met; the least recently used give way. 0:
             none are kept. No answer depends on it.
         phrase_cache: A file that keeps them for other processes too, now and later; it is begun if it does not exist.
+        digest: The content digest that it has to have, as its registration or its verdict says it.
+        key: A public key, a file: its owner has to have signed the artifact (`modelkiln sign`). None: what the
+            environment demands by MODELKILN_LOAD_KEY.
 
     Raises:
-        ModelkilnError: no such artifact or version, or one that is not as it was compiled. It is not loaded then.
+        ModelkilnError: no such artifact or version, or one that is not as it was compiled, of another digest, or not
+            signed as it has to be. It is not loaded then.
     """
     from modelkiln import artifact, env, registries, tasks
     from modelkiln.encoder import keep_vectors, load_encoders
@@ -46,7 +55,11 @@ def load(
         raise ModelkilnError(f"cache_mb must be 0 or more, found {cache_mb!r}")
     env.keep_libraries_quiet()
     folder = registries.folder_of(str(ref))
-    with artifact.verified(folder) as manifest:
+    with artifact.verified(folder, digest) as manifest:
+        if signer := Path(key) if key is not None else env.load_key():
+            from modelkiln import signing
+
+            signing.verify(folder, signer, signing.signature_of(folder))
         task = tasks.load(manifest.task)
         if set(task.ENCODERS) != set(manifest.encoders):
             needed = f"the task {manifest.task} needs the encoders {' and '.join(task.ENCODERS)}"

@@ -8,6 +8,7 @@ Read by modelkiln:
     MODELKILN_SIGNING_KEY, MODELKILN_SIGNING_PASSWORD
                           file of the private key that `sign`, upload and validate sign with, and its password
     MODELKILN_VERDICT_KEY file of a public key: a verdict that its owner has not signed is not registered or promoted
+    MODELKILN_LOAD_KEY    file of a public key: an artifact that its owner has not signed is not loaded
     HF_ENDPOINT           another Hugging Face hub than the public one
     HF_HUB_OFFLINE        1: the `hub` source refuses to run
     CXX                   the C++ compiler of backend `aotinductor` (default: g++)
@@ -16,7 +17,7 @@ Read by modelkiln:
     NEURON_SIM_DEVICE     the device that the simulator of AWS Neuron pretends to have, as `inf2` (default: none)
 
 Set for the libraries that we call, unless the user has: TRANSFORMERS_VERBOSITY, HF_HUB_DISABLE_TELEMETRY,
-HF_HUB_DISABLE_PROGRESS_BARS, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, MLFLOW_DISABLE_TELEMETRY,
+HF_HUB_DISABLE_PROGRESS_BARS, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, MLFLOW_DISABLE_TELEMETRY, ORT_DISABLE_TELEMETRY,
 MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR; for our
 child processes HF_HUB_OFFLINE and PYTHONDONTWRITEBYTECODE; while something is written to Neptune,
 NEPTUNE_DATA_DIRECTORY, since its client would leave a folder `.neptune` in the project; while backend `aotinductor`
@@ -44,6 +45,7 @@ from pathlib import Path
 TRUE = {"1", "on", "true", "yes"}
 SIGNING_KEY = "MODELKILN_SIGNING_KEY"
 VERDICT_KEY = "MODELKILN_VERDICT_KEY"
+LOAD_KEY = "MODELKILN_LOAD_KEY"
 SIGNING_PASSWORD = "MODELKILN_SIGNING_PASSWORD"  # noqa: S105 (its name)
 
 
@@ -60,6 +62,11 @@ def signing_key() -> Path | None:
 def verdict_key() -> Path | None:
     """The public key by which verdicts have to be signed, or None."""
     return _file_named_by(VERDICT_KEY)
+
+
+def load_key() -> Path | None:
+    """The public key by which artifacts have to be signed to be loaded, or None."""
+    return _file_named_by(LOAD_KEY)
 
 
 def signing_password() -> bytes | None:
@@ -112,7 +119,7 @@ def hub_is_offline() -> bool:
 
 
 def keep_libraries_quiet() -> None:
-    """Stops transformers, tokenizers, MLflow and OpenVINO from calling home or warning about what they can't know.
+    """Stops transformers, MLflow, ONNX Runtime and OpenVINO from calling home or warning about what they can't know.
 
     Has to run before those libraries are imported, since they read the environment then.
     """
@@ -121,6 +128,8 @@ def keep_libraries_quiet() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    # ONNX Runtime 1.32 looks up a host of its makers, and writes a device's id below the home folder.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     # It would print the server's address on stdout, with the password in it.
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     # `import openvino` reports itself to Google Analytics, without asking and with no variable against it. It does

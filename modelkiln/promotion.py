@@ -52,7 +52,7 @@ def roll_back(name: str, alias: str, place: Place) -> tuple[Version, Version]:
         gate.require_pass(verdict, manifest, None, f"{target.ref}: not promoted")
     else:
         gate.require_own_pass(verdict, manifest, f"{target.ref}: not promoted")
-    place.registry.set_alias(target, alias, place.options)
+    place.registry.set_alias(target, alias, place.options, still=current.version)
     return current, target
 
 

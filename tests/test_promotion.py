@@ -71,6 +71,28 @@ def test_version_that_was_champion_from_the_first_has_nothing_to_go_back_to(regi
         promotion.roll_back("keywords", "champion", place)
 
 
+def test_alias_that_somebody_moves_meanwhile_is_not_rolled_back(
+    register: Register, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would stand for what neither order of the two gives: 1, with 2 as what it was before."""
+    for torch in ("2.10", "2.11"):
+        promotion.promote(register(torch), "champion", place)
+    third = register("2.12")
+    look = promotion._judgement
+
+    def look_while_another_promotes(version: Version, at: Place) -> Any:
+        monkeypatch.setattr(promotion, "_judgement", look)
+        promotion.promote(third, "champion", at)
+        return look(version, at)
+
+    monkeypatch.setattr(promotion, "_judgement", look_while_another_promotes)
+    with pytest.raises(ModelkilnError, match=r"champion was version 2 a moment ago, and stands for version 3 now"):
+        promotion.roll_back("keywords", "champion", place)
+    assert champion(place) == "3"
+    promotion.roll_back("keywords", "champion", place)
+    assert champion(place) == "2"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

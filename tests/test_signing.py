@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,9 @@ from keys import key_pair
 from registries.mlflow_places import Place
 from sealed import seal_artifact
 
+import modelkiln
 from modelkiln import ModelkilnError, contents, registration, registries, signing
-from modelkiln.artifact import MANIFEST, content_digest, read_manifest, verify
+from modelkiln.artifact import MANIFEST, content_digest, read_manifest, seal, verify
 from modelkiln.bounds import STRICT
 from modelkiln.cli.artifacts import verify as verify_command
 from modelkiln.cli.lineage import sign as sign_command
@@ -163,8 +165,10 @@ def test_signature_does_not_go_into_the_artifact(artifact: Path, keys: Path) -> 
 
 def test_files_that_are_links_to_a_cache_are_signed(artifact: Path, keys: Path, tmp_path: Path) -> None:
     """DVC may link them, where it is told to."""
-    (artifact / "tokenizer.json").rename(tmp_path / "in-the-cache")
-    (artifact / "tokenizer.json").symlink_to(tmp_path / "in-the-cache")
+    cached = tmp_path / "cache" / "files" / "md5" / "ab" / ("0" * 30)
+    cached.parent.mkdir(parents=True)
+    (artifact / "tokenizer.json").rename(cached)
+    (artifact / "tokenizer.json").symlink_to(cached)
     signing.sign(artifact, keys / "team.pem", tmp_path / "new.sig")
     signing.verify(artifact, keys / "team.pub", tmp_path / "new.sig")
 
@@ -284,3 +288,34 @@ def test_manifest_forged_after_signing_is_refused(artifact: Path, signed: Path, 
     verify(artifact)
     with pytest.raises(ModelkilnError, match=r"Hash mismatch for 'manifest\.json'"):
         signing.verify(artifact, keys / "team.pub", signed)
+
+
+def test_load_demands_a_digest_or_a_signature(
+    tiny_artifact: Path, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(tiny_artifact, tmp_path / "compiled"))
+    digest = read_manifest(folder).digest
+    modelkiln.load(folder, digest=digest)
+    with pytest.raises(ModelkilnError, match=f"its digest is {digest}, expected 000"):
+        modelkiln.load(folder, digest="0" * 64)
+    with pytest.raises(ModelkilnError, match="not there: the signature"):
+        modelkiln.load(folder, key=keys / "team.pub")
+    signing.sign(folder, keys / "team.pem", signing.signature_of(folder))
+    modelkiln.load(folder, key=keys / "team.pub")
+    with pytest.raises(ModelkilnError, match="Key mismatch"):
+        modelkiln.load(folder, key=str(keys / "other.pub"))
+    monkeypatch.setenv("MODELKILN_LOAD_KEY", str(keys / "other.pub"))
+    with pytest.raises(ModelkilnError, match="Key mismatch"):
+        modelkiln.load(folder)
+    modelkiln.load(folder, key=keys / "team.pub")
+
+
+def test_artifact_that_a_stranger_has_sealed_is_not_run(keys: Path, tmp_path: Path, tiny_artifact: Path) -> None:
+    """TorchScript is code. This one was sealed anew, so that every byte is as its manifest says."""
+    folder = Path(shutil.copytree(tiny_artifact, tmp_path / "compiled"))
+    signing.sign(folder, keys / "team.pem", signing.signature_of(folder))
+    with zipfile.ZipFile(folder / "graphs" / "encoder.pt", "a") as graph:
+        graph.writestr("encoder/extra", "x")
+    seal(folder, read_manifest(folder))
+    with pytest.raises(ModelkilnError, match=r"refused, .*compiled\.sig is no signature of it"):
+        modelkiln.load(folder, key=keys / "team.pub")

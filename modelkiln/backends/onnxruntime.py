@@ -20,6 +20,7 @@ from typing import Any
 
 from modelkiln import onnx_contents
 from modelkiln.backends import Run
+from modelkiln.env import keep_libraries_quiet
 from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.onnx_export import export_onnx
 from modelkiln.onnx_weights import weight_files
@@ -158,6 +159,7 @@ def _is_large(graph: Path) -> bool:
 
 
 def _settings(threads: int | None) -> Any:
+    keep_libraries_quiet()  # before the import, which would call home
     try:
         import onnxruntime
     except ImportError as error:

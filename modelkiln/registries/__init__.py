@@ -104,8 +104,18 @@ class Registry(Protocol):
         left behind is completed by the next call.
         """
 
-    def set_alias(self, version: Version, alias: str, options: Any) -> None:
-        """Moves an alias to a version. What it stood for before is that version's tag `previous.<alias>`."""
+    def set_alias(self, version: Version, alias: str, options: Any, still: str | None = None) -> None:
+        """Moves an alias to a version. What it stood for before is that version's tag `previous.<alias>`.
+
+        Args:
+            version: As resolve gave it.
+            alias: Its name.
+            options: An instance of this registry's Options.
+            still: The number of the version that it has to stand for; None: whatever it stands for.
+
+        Raises:
+            ModelkilnError: it stands for another one by now.
+        """
 
     def link(self, source: Version, compiled: Version, options: Any) -> None:
         """Adds a compiled version, which may be in another registry, to `source.compiled`, once; none gets lost."""
@@ -202,6 +212,16 @@ def fetch_verified(version: Version, dest: Path, options: Any) -> None:
         load(version.registry).fetch(version, partial, options)
         if version.digest:
             contents.verify(partial, version.kind, version.digest)
+
+
+def require_still(name: str, alias: str, now: str | None, still: str | None) -> None:
+    """Raises a ModelkilnError where an alias has been moved since somebody looked; see Registry.set_alias."""
+    if still is not None and now != still:
+        stands = f"stands for version {now}" if now else "stands for nothing"
+        raise ModelkilnError(
+            f"{name}@{alias} was version {still} a moment ago, and {stands} now: somebody else has moved it; nothing "
+            f"was changed, look at it and decide anew: modelkiln versions {name}"
+        )
 
 
 def require_name(text: str, what: str) -> None:

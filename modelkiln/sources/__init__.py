@@ -16,23 +16,10 @@ from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import is_inside, relative_files, sha256
 
 REVISION = "revision.json"
-# Python's pickle runs code when it is read, and remote code is code: https://docs.python.org/3/library/pickle.html
-REFUSED = {
-    ".bin",
-    ".ckpt",
-    ".h5",
-    ".joblib",
-    ".msgpack",
-    ".npy",
-    ".npz",
-    ".pickle",
-    ".pkl",
-    ".pt",
-    ".pth",
-    ".py",
-    ".pyc",
-    ".so",
-}
+# What a model's files may be: what they say can be read, and nothing of it runs. Everything else is refused, pickles
+# first of all, since reading one runs code: https://docs.python.org/3/library/pickle.html
+TAKEN = {".jinja", ".json", ".jsonl", ".md", ".model", ".safetensors", ".tiktoken", ".txt", ".vocab", ".yaml", ".yml"}
+TAKEN_NAMES = {"LICENSE", "NOTICE", "VERSION"}
 
 
 @dataclass(frozen=True)
@@ -91,12 +78,16 @@ def fetch(download: params.Download, dest: Path) -> Revision:
 
 
 def refuse_code(files: list[str]) -> None:
-    """Raises a ModelkilnError if one of the files is code, or weights that can hold code."""
+    """Raises a ModelkilnError if one of the files is of a kind that no model needs, such as code or a pickle."""
     raise_all(
-        "refused: modelkiln takes weights as safetensors only, and no code (convert with "
-        "transformers' save_pretrained(…, safe_serialization=True))",
-        [name for name in files if PurePosixPath(name).suffix.lower() in REFUSED],
+        "refused: modelkiln takes weights as safetensors only, and no code (convert with transformers' "
+        "save_pretrained(…, safe_serialization=True), or list the files that the model needs in conf/model)",
+        [name for name in files if not _is_taken(PurePosixPath(name))],
     )
+
+
+def _is_taken(path: PurePosixPath) -> bool:
+    return path.suffix.lower() in TAKEN or path.name in TAKEN_NAMES
 
 
 def _check_pins(download: params.Download, files: dict[str, str]) -> None:

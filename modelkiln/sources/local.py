@@ -6,7 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelkiln.errors import ModelkilnError
+from modelkiln.artifact import CACHED
+from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import folder_digest, relative_files
 
 
@@ -27,7 +28,20 @@ def fetch(dest: Path, options: Options, files: list[str]) -> tuple[str, str]:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise ModelkilnError(f"{folder}: not there: {', '.join(missing)}")
+    outside = [f"{name} is a link to {(folder / name).resolve()}" for name in names if not _is_own(folder, name)]
+    raise_all(f"{folder}: refused, a model's files lie in its folder; copy what it needs into it", outside)
     for name in names:
         (dest / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, dest / name)
     return folder.resolve().name, folder_digest(dest)
+
+
+def _is_own(folder: Path, name: str) -> bool:
+    """Whether a file lies in the folder, or where the hub's cache or DVC's keeps what they have linked there."""
+    root, target = folder.resolve(), (folder / name).resolve()
+    blobs = root.parent.parent / "blobs"  # of models--…/snapshots/REVISION
+    return (
+        target.is_relative_to(root)
+        or (root.parent.name == "snapshots" and target.parent == blobs)
+        or CACHED.search(target.as_posix()) is not None
+    )

@@ -19,6 +19,7 @@ from modelkiln.sources import Revision
 
 MINILM = ROOT / "conf" / "model" / "all-MiniLM-L6-v2.yaml"
 REFUSED = [".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".npz", ".py", ".pyc", ".so", ".BIN", ".Py"]
+REFUSED += [".dll", ".sh", ".exe", ".zip", ".onnx", ".jar", ""]
 
 
 @pytest.fixture

@@ -82,17 +82,6 @@ def test_hidden_folder_above_the_model_hides_nothing(model: Path, tmp_path: Path
     assert set(fetch(hidden, tmp_path / "dest").files) == set(CONTENTS)
 
 
-def test_links_arrive_as_files(model: Path, tmp_path: Path) -> None:
-    """A snapshot in the hub's cache consists of them."""
-    snapshot = tmp_path / "snapshot"
-    for name in CONTENTS:
-        (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
-        (snapshot / name).symlink_to(model / name)
-    fetch(snapshot, tmp_path / "dest")
-    shutil.rmtree(model)
-    assert {name: (tmp_path / "dest" / name).read_bytes() for name in relative_files(tmp_path / "dest")} == CONTENTS
-
-
 def test_home_may_be_written_as_a_tilde(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(model.parent))
     assert set(fetch("~/model", tmp_path / "dest").files) == set(CONTENTS)
@@ -117,8 +106,8 @@ def test_what_is_no_folder_is_one_line_that_names_the_key(
 
 
 def test_listed_files_that_are_not_there_are_all_named(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelkilnError, match=rf"^{model}: not there: 1_Pooling, lost\.json, vocab\.txt$"):
-        fetch(model, tmp_path / "dest", "vocab.txt", "config.json", "lost.json", "1_Pooling")
+    with pytest.raises(ModelkilnError, match=rf"^{model}: not there: gone/config\.json, lost\.json, vocab\.txt$"):
+        fetch(model, tmp_path / "dest", "vocab.txt", "config.json", "lost.json", "gone/config.json")
     assert relative_files(tmp_path / "dest") == []
 
 
@@ -126,3 +115,28 @@ def test_link_to_nowhere_is_named(model: Path, tmp_path: Path) -> None:
     (model / "vocab.txt").symlink_to(tmp_path / "nowhere")
     with pytest.raises(ModelkilnError, match=r": not there: vocab\.txt$"):
         fetch(model, tmp_path / "dest")
+
+
+def test_link_out_of_the_folder_is_refused(model: Path, tmp_path: Path) -> None:
+    """A file of secrets would go into the artifact's source, and from there into the registry."""
+    (tmp_path / "secrets.txt").write_text("token")
+    (model / "vocab.txt").symlink_to(tmp_path / "secrets.txt")
+    with pytest.raises(
+        ModelkilnError, match=r"refused, a model's files lie in its folder; .*: vocab\.txt is a link to"
+    ):
+        fetch(model, tmp_path / "dest")
+    (model / "vocab.txt").unlink()
+    (model / "vocab.txt").symlink_to("config.json")
+    assert fetch(model, tmp_path / "again").files["vocab.txt"] == sha256(model / "config.json")
+
+
+def test_snapshot_of_the_hub_whose_files_are_links_arrives_as_files(tmp_path: Path) -> None:
+    repository = tmp_path / "models--owner--tiny"
+    snapshot = repository / "snapshots" / "c9745ed1d9f2"
+    for number, (name, data) in enumerate(CONTENTS.items()):
+        blob = write(repository / "blobs", {str(number): data}) / str(number)
+        (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
+        (snapshot / name).symlink_to(blob)
+    fetch(snapshot, tmp_path / "dest")
+    shutil.rmtree(repository)
+    assert {name: (tmp_path / "dest" / name).read_bytes() for name in relative_files(tmp_path / "dest")} == CONTENTS

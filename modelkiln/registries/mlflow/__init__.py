@@ -21,7 +21,7 @@ from modelkiln import artifact, contents
 from modelkiln.contents import COMPILED
 from modelkiln.errors import ModelkilnError
 from modelkiln.progress import step
-from modelkiln.registries import Ref, Registration, Version, locked
+from modelkiln.registries import Ref, Registration, Version, locked, require_still
 from modelkiln.registries.mlflow import files as mlflow_files
 from modelkiln.registries.mlflow import model as mlflow_model
 from modelkiln.registries.mlflow.client import Options, connected, lock_file
@@ -96,11 +96,12 @@ def register(registration: Registration, options: Options) -> Version:
         return _version(version, location)
 
 
-def set_alias(version: Version, alias: str, options: Options) -> None:
+def set_alias(version: Version, alias: str, options: Options, still: str | None = None) -> None:
     """See Registry.set_alias."""
     with connected(options) as (client, location), locked(lock_file(options)):
         _complete(client.get_model_version(version.name, version.version), location)
         before = client.get_registered_model(version.name).aliases.get(alias)
+        require_still(version.name, alias, None if before is None else str(before), still)
         if before is not None and str(before) != version.version:
             _put(client.set_model_version_tag, version.name, version.version, f"previous.{alias}", str(before))
         _put(client.set_registered_model_alias, version.name, alias, version.version)

@@ -61,7 +61,7 @@ def describe(manifest: Manifest) -> dict[str, str]:
     return {
         "MLmodel": yaml.safe_dump(model, sort_keys=True),
         "python_env.yaml": yaml.safe_dump(environment, sort_keys=False),
-        "requirements.txt": f"mlflow>=3.10\nmodelkiln[{manifest.backend}]\n",
+        "requirements.txt": f"mlflow>=3.11\nmodelkiln[{manifest.backend}]\n",
     }
 
 

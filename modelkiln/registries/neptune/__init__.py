@@ -19,7 +19,7 @@ from modelkiln.contents import MODEL
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import relative_files
 from modelkiln.progress import step
-from modelkiln.registries import Ref, Registration, Version, locked
+from modelkiln.registries import Ref, Registration, Version, locked, require_still
 from modelkiln.registries.neptune import client as neptune_client
 from modelkiln.registries.neptune import files as neptune_files
 from modelkiln.registries.neptune import links as neptune_links
@@ -98,7 +98,7 @@ def register(registration: Registration, options: Options) -> Version:
         return neptune_versions.complete(client, version_id)
 
 
-def set_alias(version: Version, alias: str, options: Options) -> None:
+def set_alias(version: Version, alias: str, options: Options, still: str | None = None) -> None:
     """See Registry.set_alias. A version has one stage; the one that was in that stage before is archived.
 
     Wherever this breaks off, the alias stands for what it stood for before or for the new version; see resolve.
@@ -108,6 +108,7 @@ def set_alias(version: Version, alias: str, options: Options) -> None:
     with locked(_lock_file(place)), connected(place) as client:
         model_id = client.model_id(version.name)
         there = [row for row in neptune_versions.rows(client, version.name) if row.stage == stage]
+        require_still(version.name, alias, str(there[-1].number) if there else None, still)
         before = [row for row in there if str(row.number) != version.version]
         alone = stage != "archived"  # any number may be
         if before == there:
