@@ -15,6 +15,7 @@ from modelkiln.errors import ModelkilnError
 
 __all__ = ["ModelkilnError", "load"]
 __version__ = "0.1.0"
+MOST_THREADS = 1024  # each takes memory, and starting 100,000 of them takes minutes in which no signal is heeded
 
 
 def load(
@@ -53,6 +54,8 @@ def load(
 
     if not 0 <= cache_mb < float("inf"):
         raise ModelkilnError(f"cache_mb must be 0 or more, found {cache_mb!r}")
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MOST_THREADS):
+        raise ModelkilnError(f"threads must be a whole number from 1 to {MOST_THREADS}, found {threads!r}")
     env.keep_libraries_quiet()
     folder = registries.folder_of(str(ref))
     with artifact.verified(folder, digest) as manifest:

@@ -27,6 +27,7 @@ from report.folders import Folders, build
 from s3_server import s3_process, s3_server  # noqa: F401 (fixtures)
 from tiny import build_tiny_model
 
+from modelkiln import backends
 from modelkiln.files import to_json, write_text
 from modelkiln.golden import SHIPPED
 from modelkiln.registries import mlflow
@@ -101,8 +102,8 @@ def tiny_artifact_for(tiny_source: Path, made_once: MadeOnce) -> Callable[[str, 
     @functools.cache
     def compiled(backend: str, precision: str) -> Path:
         skip_where_absent(backend, precision)
-        # What the other backends write depends on what the process has compiled before.
-        compile_ = compile_here if backend == "onnxruntime" else compile_for
+        # What the others write depends on what the process has compiled before.
+        compile_ = compile_here if backends.load(backend).REPEATABLE else compile_for
 
         def make(folder: Path) -> None:
             with warm.start():

@@ -75,6 +75,9 @@ def find_sources(paths: Sequence[Path], given: Format | None) -> list[Source]:
     for path in paths:
         if path.is_dir():
             raise ModelkilnError(f"{path}: a folder; name the files in it")
+        # What a shell makes of <(…) is a pipe as well, but one that somebody writes to.
+        if path.is_fifo() and not path.is_relative_to("/dev/fd") and not path.is_relative_to("/proc"):
+            raise ModelkilnError(f"{path}: a pipe, which may never end; give it as standard input: < {path}")
         if given is None and path.suffix.lower() not in SUFFIXES:
             raise ModelkilnError(
                 f"{path}: unknown suffix; expected one of {', '.join(filter(None, SUFFIXES))}, or say --format"
@@ -194,6 +197,9 @@ def _open_parquet(path: Path, fields: Fields) -> Any:
     except (pyarrow.ArrowException, OSError) as error:
         raise ModelkilnError(f"{path}: can't be read as Parquet: {one_line(error)}") from error
     schema = file.schema_arrow
+    for column in (fields.text, fields.id or "id"):
+        if (columns := schema.names.count(column)) > 1:
+            raise ModelkilnError(f"{path}: {columns} columns are called {column!r}; which one is meant?")
     for name, option in ((fields.text, "--text-field"), (fields.id, "--id-field")):
         if name is not None and name not in schema.names:
             raise ModelkilnError(f"{path}: no column {name!r}; it has {_listed(schema.names)}; say {option}")

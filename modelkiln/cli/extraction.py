@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from modelkiln import MOST_THREADS
 from modelkiln.batch.documents import STDIN, Fields, Format, read_words
 from modelkiln.batch.job import Job, StoppedError, run
 from modelkiln.cli.artifacts import ArtifactRef
@@ -88,8 +89,10 @@ def extract(
     - Parquet: `modelkiln extract artifacts/compiled news.parquet --id-field url --output keywords.jsonl`
     - Standard input: `zcat news.jsonl.gz | modelkiln extract artifacts/compiled --format jsonl`
     """
-    if threads is not None and threads < 1:
-        raise ModelkilnError(f"--threads must be at least 1, found {threads}")
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise ModelkilnError(f"--threads must be from 1 to {MOST_THREADS}, found {threads}")
+    if not 1 <= workers <= MOST_THREADS:
+        raise ModelkilnError(f"--workers must be from 1 to {MOST_THREADS}, found {workers}")
     job = Job(
         artifact=artifact,
         paths=inputs or [STDIN],

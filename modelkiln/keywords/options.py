@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from numbers import Integral, Real
 from typing import Any, TypedDict, cast
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from modelkiln.errors import ModelkilnError
 from modelkiln.keywords.ngrams import Vectorizer
 
+MOST_CHOICES = 5_000_000  # that max-sum compares: 20 candidates and any number of them stay below, and take a second
 Seeds = Sequence[str] | Sequence[Sequence[str]]
 
 
@@ -58,6 +60,11 @@ def check_choice(top_n: object, diversity: object, nr_candidates: object, is_max
         raise ModelkilnError(f"diversity must be from 0 to 1, found {diversity!r}")
     if is_maxsum and not (isinstance(nr_candidates, Integral) and nr_candidates >= top_n):
         raise ModelkilnError(f"nr_candidates must be at least top_n ({top_n}), found {nr_candidates!r}")
+    if is_maxsum and math.comb(cast("int", nr_candidates), cast("int", top_n)) > MOST_CHOICES:
+        raise ModelkilnError(
+            f"use_maxsum compares all choices of {top_n} among {nr_candidates} candidates, and there are more than "
+            f"{MOST_CHOICES:,}; take fewer nr_candidates (KeyBERT advises 20 or less), or use_mmr"
+        )
 
 
 def check_candidates(candidates: object) -> None:

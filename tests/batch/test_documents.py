@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,20 @@ def test_damaged_parquet_is_refused(tmp_path: Path) -> None:
         found.extend(read_documents(find_sources([path], None), PLAIN))
     assert "\n" not in str(raised.value)
     assert len(found) >= 1000
+
+
+def test_parquet_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    table = pyarrow.Table.from_arrays([pyarrow.array(["a"]), pyarrow.array(["b"])], names=["text", "text"])
+    parquet.write_table(table, path)
+    with pytest.raises(ModelkilnError, match=r"a\.parquet: 2 columns are called 'text'; which one is meant\?"):
+        count_documents(find_sources([path], None), PLAIN)
+
+
+def test_pipe_of_which_nobody_knows_the_end_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(ModelkilnError, match=r"a\.txt: a pipe, which may never end; give it as standard input: < "):
+        find_sources([tmp_path / "a.txt"], None)
 
 
 def test_missing_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

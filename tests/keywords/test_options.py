@@ -238,3 +238,16 @@ def test_options_may_come_from_numpy(options: dict[str, Any], extractor: Keyword
 def test_no_candidates_are_no_keywords(nothing: Any, extractor: KeywordExtractor, keybert: Any) -> None:
     assert extractor.extract_keywords("tram", candidates=nothing) == []
     assert keybert.extract_keywords("tram", candidates=nothing) == []
+
+
+@pytest.mark.parametrize("number", [25, 10**9])
+def test_max_sum_of_more_choices_than_anybody_waits_for_is_refused(number: int, extractor: KeywordExtractor) -> None:
+    with pytest.raises(ModelkilnError, match=r"more than 5,000,000; take fewer nr_candidates .* or use_mmr"):
+        extractor.extract_keywords(TEXTS[0], use_maxsum=True, top_n=25, nr_candidates=max(60, number))
+    assert extractor.extract_keywords(TEXTS[0], use_maxsum=True, top_n=np.int64(3), nr_candidates=20)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 100_000, 1.5, "2"])
+def test_threads_that_no_machine_has_are_refused(threads: Any, table_artifact: Path) -> None:
+    with pytest.raises(ModelkilnError, match="threads must be a whole number from 1 to 1024, found"):
+        modelkiln.load(table_artifact, threads=threads)
