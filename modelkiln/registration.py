@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import read_json, to_json
 from modelkiln.git import git
 from modelkiln.params import Compile, Download, Upload, options
+from modelkiln.progress import say
 from modelkiln.verdict import Verdict
 
 Receipt = dict[str, str]
@@ -131,14 +133,25 @@ def _link(manifest: Manifest, compiled: registries.Version, download: Download |
 
 
 def is_registered(receipt: Receipt, params: Upload) -> bool:
-    """Whether the registry's alias stands for what the receipt says, which may come from another clone's registry."""
+    """Whether the registry's alias stands for what the receipt says, and the registry really holds that, every byte.
+
+    The receipt may come from another clone's registry, and files may be lost while a registry still names them.
+    """
     registry_options = options("registries", params.registry, params.options, "upload.options")
     registry = registries.load(params.registry)
     if registry.find(receipt["name"], receipt["digest"], registry_options) is None:
         return False
     ref = registries.Ref(params.registry, receipt["name"], alias=receipt["alias"])
     version = registry.resolve(ref, registry_options)
-    return (version.version, version.digest) == (receipt["version"], receipt["digest"])
+    if (version.version, version.digest) != (receipt["version"], receipt["digest"]):
+        return False
+    with tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
+        try:
+            registries.fetch_verified(version, Path(scratch) / "held", registry_options)
+        except ModelkilnError as error:
+            say(f"{version.ref}: {error}")
+            return False
+    return True
 
 
 def read_lineage(manifest: Manifest, remote: str | None) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from earned import earned
+from imports import ROOT
 
 from modelkiln import ModelkilnError, promotion, registries
 from modelkiln.artifact import read_manifest, seal
@@ -159,3 +160,29 @@ def test_version_that_is_none_shows_one_that_is(text: str, place: Place) -> None
 def test_unknown_name_is_one_line(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ModelkilnError, match=r"MLflow at sqlite:///registry/mlflow\.db: .*nothing.* not found"):
         run(capsys, "versions", "nothing")
+
+
+def test_serving_comes_from_where_promote_goes_and_the_environment_is_told(
+    register: Register,
+    place: Place,
+    mlflow_database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With params.yaml naming one registry, and the environment another that has the same name in it."""
+    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    shutil.copy(mlflow_database, tmp_path / "other.db")
+    promotion.promote(register("2.11"), "champion", place)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    assert registries.fetch_cached(Ref("mlflow", "keywords", alias="champion")).is_dir()
+    assert (
+        "the registry of params.yaml, and not that of MLFLOW_TRACKING_URI, which is another" in capsys.readouterr().err
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry/mlflow.db")  # the same
+    registries.project_place()
+    assert capsys.readouterr().err == ""
+    (tmp_path / "params.yaml").write_text("upload: {registry: somebody else's}\n")  # another project's
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    with pytest.raises(ModelkilnError, match="keywords"):
+        registries.fetch_cached(Ref("mlflow", "keywords", alias="champion"))

@@ -13,6 +13,7 @@ from modelkiln import artifact, contents, env, plugins
 from modelkiln.contents import COMPILED, MODEL
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import staged_folder
+from modelkiln.progress import say
 from modelkiln.schema import REGISTERED_NAME
 
 
@@ -68,6 +69,9 @@ class Registry(Protocol):
     """What a module in this folder has to offer."""
 
     Options: type  # a frozen dataclass: `options` of conf/registry/<name>.yaml; all have defaults
+
+    def unheeded(self, options: Any) -> str | None:
+        """The variable of the environment that names another place than these options, which win; None: none does."""
 
     def resolve(self, ref: Ref, options: Any) -> Version:
         """The version that an alias or a number stands for now.
@@ -154,16 +158,41 @@ def parse_ref(text: str) -> Ref | None:
 
 
 def project_place(name: str | None = None) -> Place:
-    """The registry `name`, or the project's own, with the options of params.yaml's `upload` where they are of it.
+    """The registry `name`, or the project's own: the one place where it is decided which registry is meant.
 
-    Outside of a project: with what the environment says, MLflow where no name is given.
+    That is what params.yaml's `upload` says, where it is about that registry; else what the environment says; MLflow
+    where no name is given. Where the environment names another one than params.yaml, a line says so.
     """
-    from modelkiln import params  # here, since serving does without YAML
-
-    upload = params.load().upload if params.PARAMS.exists() else None
+    upload = _upload_of_the_project()
     chosen = name or (upload.registry if upload else "mlflow")
-    given = upload.options if upload and upload.registry == chosen else {}
-    return Place(chosen, load(chosen), params.options("registries", chosen, given, "upload.options"))
+    registry = load(chosen)
+    if upload is None or upload.registry != chosen:
+        return Place(chosen, registry, registry.Options())
+    from modelkiln import params
+
+    place = Place(chosen, registry, params.options("registries", chosen, upload.options, "upload.options"))
+    if variable := registry.unheeded(place.options):
+        say(f"{chosen}: the registry of {params.PARAMS}, and not that of {variable}, which is another one")
+    return place
+
+
+def _upload_of_the_project() -> Any:
+    """The upload section of params.yaml; None where there is no such file, or one of another project's."""
+    path = Path("params.yaml")
+    if not path.exists():
+        return None
+    try:
+        import yaml
+
+        from modelkiln import params
+    except ImportError:  # serving does without
+        return None
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    ours = isinstance(data, dict) and {"download", "compile", "validate", "upload"} <= set(data)
+    return params.load().upload if ours else None
 
 
 def find_version(text: str) -> tuple[Version, Place]:
@@ -188,9 +217,8 @@ def folder_of(ref: str) -> Path:
 
 def fetch_cached(ref: Ref) -> Path:
     """The folder of a registered version's artifact, downloaded and verified unless the cache has it."""
-    registry = load(ref.registry)
-    options = registry.Options()
-    version = registry.resolve(ref, options)
+    place = project_place(ref.registry)
+    version = place.registry.resolve(ref, place.options)
     if version.kind != COMPILED:
         raise ModelkilnError(f"{ref}: a {version.kind} model, and only what modelkiln compiled can be loaded")
     folder = env.cache_folder() / version.digest
@@ -198,7 +226,7 @@ def fetch_cached(ref: Ref) -> Path:
         try:
             artifact.verify(folder / MODEL, version.digest)
         except ModelkilnError:  # not there yet, or no longer what it was: fetched anew
-            fetch_verified(version, folder, options)
+            fetch_verified(version, folder, place.options)
     return folder / MODEL
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -205,3 +207,59 @@ def test_full_disk_of_the_database_is_one_line(embedded: Place, small_disk: Path
     filler.unlink()
     mlflow.register(wanted, place.options)
     the_only(replace(place, address=f"sqlite:///{small_disk}/mlflow.db"), wanted)
+
+
+def test_version_whose_files_were_lost_gets_them_again(place: Place, tmp_path: Path) -> None:
+    """`Registered` means that the files are there, and not that the database says so."""
+    wanted = trained(place, tmp_path / "model", SMALL)
+    version = mlflow.register(wanted, place.options)
+    for name in ("model.safetensors", "card.md"):
+        place.held(name).unlink()
+        assert mlflow.register(wanted, place.options).version == version.version
+        the_only(place, wanted)
+    place.held("model.safetensors").write_bytes(b"other")
+    assert mlflow.register(wanted, place.options).version == version.version
+    the_only(place, wanted)
+
+
+def test_version_whose_run_was_deleted_is_registered_anew(place: Place, tmp_path: Path) -> None:
+    wanted = trained(place, tmp_path / "model", SMALL)
+    mlflow.register(wanted, place.options)
+    run_id = place.client().get_model_version(place.name, "1").run_id
+    place.client().delete_run(run_id)  # `mlflow gc` takes it away for good
+    assert mlflow.register(wanted, place.options).version == "2"
+    assert {number for number, _ in seen(place)} == {"2"}
+
+
+@pytest.mark.parametrize("root", ["mlflow-artifacts://files.example:1/x", "http://files.example/api/2.0/x"])
+def test_server_that_names_another_host_gets_no_credentials_sent_there(
+    root: str, remote: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    connect = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *more, **how: (asked.append(host), connect(host, *more, **how))[1]
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "s3cr3t-t0k3n")
+    experiment = remote.client().create_experiment(remote.name)
+    with sqlite3.connect(remote.files.parent / "mlflow.db", timeout=60) as database:  # MLflow's own server refuses it
+        database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (root, experiment))
+    database.close()
+    with pytest.raises(ModelkilnError, match=r"refused: the server keeps the files at .*, which is another host"):
+        mlflow.register(trained(remote, tmp_path / "model", SMALL), remote.options)
+    assert "files.example" not in asked
+    assert seen(remote) == set()
+
+
+def test_server_whose_files_lie_in_a_folder_of_this_machine_is_refused(remote: Place, tmp_path: Path) -> None:
+    """mlflow#14561: the files would lie on the disk of who uploads, where nobody else finds them."""
+    folder = tmp_path / "root"
+    remote.client().create_experiment(remote.name, artifact_location=folder.as_uri())
+    wanted = trained(remote, tmp_path / "model", SMALL)
+    with pytest.raises(ModelkilnError, match=r"refused: the server has the files of a version in the folder .*/root"):
+        mlflow.register(wanted, remote.options)
+    assert not folder.exists()
+    assert seen(remote) == set()
+    shared = replace(remote, options=replace(remote.options, artifact_root=str(folder)), files=folder)
+    mlflow.register(wanted, shared.options)
+    the_only(shared, wanted)

@@ -35,7 +35,8 @@ class Options:
     """Which server."""
 
     tracking_uri: str | None = None  # None: $MLFLOW_TRACKING_URI, or else the project's embedded registry
-    artifact_root: str | None = None  # folder for the embedded registry's files; None: the server knows where
+    # Folder for the embedded registry's files, or one that a server and all machines share; None: as the server has it.
+    artifact_root: str | None = None
 
     def __post_init__(self) -> None:
         if self.tracking_uri and "@" in urlsplit(self.tracking_uri).netloc:
@@ -52,6 +53,7 @@ def connected(options: Options) -> Iterator[tuple[Any, str]]:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
+        from urllib3.exceptions import HTTPError
     except ImportError as error:
         raise ModelkilnError(f"registry 'mlflow' needs its extra: pip install 'modelkiln[mlflow]' ({error})") from error
     for talkative in ("alembic", "mlflow.store", "mlflow.tracking", "urllib3.connectionpool"):
@@ -65,7 +67,11 @@ def connected(options: Options) -> Iterator[tuple[Any, str]]:
                 _make(database, lock_file(options))
             address = f"{SQLITE}{database}"
         yield MlflowClient(tracking_uri=address, registry_uri=address), public(uri)
-    except (MlflowException, SQLAlchemyError, OSError, RecursionError) as error:  # the last: folders without end
+    except Exception as error:
+        known = (MlflowException, SQLAlchemyError, HTTPError, OSError, RecursionError)  # the last: folders without end
+        # A bucket that the server names needs a library of its own, which need not be there.
+        if not isinstance(error, known) and type(error).__module__.partition(".")[0] not in ("botocore", "boto3"):
+            raise
         # No cause: it may quote the password.
         raise ModelkilnError(f"MLflow at {public(uri)}: {_explain(error, address, uri)}") from None
 
@@ -103,6 +109,17 @@ def _uri(options: Options) -> str:
             "or run this in a project's folder after `make repro`"
         )
     return uri
+
+
+def unheeded(options: Options) -> str | None:
+    """See Registry.unheeded."""
+    named = env.mlflow_tracking_uri()
+    return "MLFLOW_TRACKING_URI" if options.tracking_uri and named and _whole(named) != _whole(_uri(options)) else None
+
+
+def _whole(uri: str) -> str:
+    """The same for the same registry, wherever this runs."""
+    return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).resolve()}" if uri.startswith(SQLITE) else uri.rstrip("/")
 
 
 def _explain(error: Exception, address: str, uri: str) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modelkiln.contents import MODEL
-from modelkiln.errors import raise_all
+from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import relative_files, write_text
 from modelkiln.registries.mlflow import model as mlflow_model
+from modelkiln.registries.mlflow.client import Options
 
 LOGGED = "model"  # the folder that MLflow takes for the model
 DATA = f"{LOGGED}/{mlflow_model.DATA}"  # and in it the model's files, beside what MLflow wants to know of them
@@ -78,6 +79,41 @@ def download(client: Any, run_id: str, dest: Path, only: Sequence[str] = ()) -> 
                 _move(Path(scratch) / name, dest / name)
 
 
+def require_place(client: Any, run_id: str, options: Options) -> None:
+    """Sees to it that a run's files lie where the configured server has them, whatever that server says.
+
+    Raises:
+        ModelkilnError: they lie on another host, to which our credentials would go; or in a folder, while the server
+            may be another machine, where nobody else would find them.
+    """
+    address = client.get_run(run_id).info.artifact_uri
+    place, server = urlsplit(address), urlsplit(client.tracking_uri)
+    if place.scheme in ("http", "https", "mlflow-artifacts"):
+        ours = (server.hostname, server.port or {"https": 443}.get(server.scheme, 80))
+        port = place.port or ({"http": 80, "https": 443}.get(place.scheme) or ours[1])
+        if place.hostname and (place.hostname, port) != ours:
+            raise ModelkilnError(
+                f"refused: the server keeps the files at {address}, which is another host than its own "
+                f"({server.hostname}): credentials are for that one; set its artifact root right"
+            )
+    elif place.scheme in ("", "file") and server.scheme in ("http", "https"):
+        folder = Path(local_path(address))
+        shared = options.artifact_root and folder.is_relative_to(Path(options.artifact_root).resolve())
+        if not shared:
+            raise ModelkilnError(
+                f"refused: the server has the files of a version in the folder {folder}, and on this machine that is "
+                "another folder than on the server's: start it with --serve-artifacts, or with a root such as s3://…; "
+                "if all machines share that folder, say so: upload.options.artifact_root"
+            )
+
+
+def local_path(address: str) -> str:
+    """The folder that an address without a host stands for."""
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    return str(local_file_uri_to_path(address))
+
+
 def _move(path: Path, dest: Path) -> None:
     dest.parent.mkdir(parents=True, exist_ok=True)
     os.replace(path, dest)
@@ -85,11 +121,9 @@ def _move(path: Path, dest: Path) -> None:
 
 def _clear(client: Any, run_id: str) -> None:
     """Deletes what killed copies left in a folder of this machine: MLflow lists it nowhere, but loads it as a part."""
-    from mlflow.utils.file_utils import local_file_uri_to_path
-
     address = client.get_run(run_id).info.artifact_uri
     if urlsplit(address).scheme in ("", "file"):
-        for path in Path(local_file_uri_to_path(address)).rglob(f"{LEFT}*"):
+        for path in Path(local_path(address)).rglob(f"{LEFT}*"):
             path.unlink()
 
 

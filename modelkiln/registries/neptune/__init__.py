@@ -42,6 +42,12 @@ class Options:
             raise ValueError(f"s3: expected s3://BUCKET/ROOT, found {self.s3!r}")
 
 
+def unheeded(options: Options) -> str | None:
+    """See Registry.unheeded."""
+    named = env.neptune_project()
+    return "NEPTUNE_PROJECT" if options.project and named and named != options.project else None
+
+
 def resolve(ref: Ref, options: Options) -> Version:
     """See Registry.resolve. Of several versions in a stage, the highest counts."""
     with connected(_place(options)) as client:
