@@ -52,7 +52,8 @@ def clean(others: Sequence[Path] = (), *, dry: bool = False) -> Cleaned:
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
         with ExitStack() as stack:
-            projects = [stack.enter_context(Repo(str(folder))) for folder in (Path.cwd(), *others)]
+            folders = dict.fromkeys(folder.resolve() for folder in (Path.cwd(), *others, *_worktrees()))
+            projects = [stack.enter_context(Repo(str(folder))) for folder in folders]
             for project in projects:
                 stack.enter_context(project.lock)
                 _check_that_nothing_runs(project)
@@ -92,6 +93,13 @@ def commits_in_use(folder: Path) -> list[str]:
     return sorted(found - {""})
 
 
+def _worktrees() -> list[Path]:
+    """The other working trees of this repository in which there is a project: they may share the cache."""
+    lines = (git("worktree", "list", "--porcelain") or "").splitlines()
+    folders = [Path(line.removeprefix("worktree ")) for line in lines if line.startswith("worktree ")]
+    return [folder for folder in folders if (folder / ".dvc").is_dir()]
+
+
 def _needed(repo: Repo, commits: Sequence[str]) -> set[str]:
     """The digests of what commits need, and the workspace, and every commit of the experiments."""
     used = repo.used_objs(revs=list(commits), all_experiments=True)
@@ -103,10 +111,12 @@ def _remove(repo: Repo, needed: set[str], commits: int, *, dry: bool) -> Cleaned
     for cache in (repo.cache.local, repo.cache.legacy):
         unused = []
         for name in cache.all():
-            if name in needed:
+            path = cache.oid_to_path(name)
+            # More links than the cache's own: some workspace holds it, of whatever project, and DVC was told to link.
+            if name in needed or Path(path).stat().st_nlink > 1:
                 left += 1
             else:
-                unused.append(cache.oid_to_path(name))
+                unused.append(path)
         # Lists of folders first: without its list nobody takes what is left of a folder for whole.
         unused.sort(key=lambda path: not str(path).endswith(".dir"))
         objects += len(unused)

@@ -199,6 +199,27 @@ def test_what_another_project_needs_of_a_shared_cache_stays(project: Path, monke
     assert held("main", "other's") == ["main"]
 
 
+def test_what_another_worktree_has_not_committed_stays(project: Path, tmp_path: Path) -> None:
+    """dvc#7610. It uses this project's cache, as its config says, and nobody has named it."""
+    git("worktree", "add", "-q", "-b", "side", str(tmp_path / "side"))
+    config = f"[cache]\n    dir = {project}/.dvc/cache\n"
+    (tmp_path / "side" / ".dvc" / "config.local").write_text(config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path / "side")
+        Path("data").mkdir(exist_ok=True)
+        Path("data/file").write_text("only there")
+        with Repo() as repo:
+            repo.add("data")
+    dvc_cache.clean()
+    assert held("only there", "main", "old") == ["only there", "main"]
+
+
+def test_file_that_some_workspace_holds_by_a_link_stays(project: Path, tmp_path: Path) -> None:
+    os.link(path_of("old"), tmp_path / "held")
+    dvc_cache.clean()
+    assert held("main", "old") == ["main", "old"]
+
+
 def test_folder_that_is_no_project_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelkilnError, match="nothing was removed: you are not inside of a DVC repository") as raised:
