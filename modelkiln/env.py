@@ -42,6 +42,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from modelkiln.errors import ModelkilnError
+
 TRUE = {"1", "on", "true", "yes"}
 SIGNING_KEY = "MODELKILN_SIGNING_KEY"
 VERDICT_KEY = "MODELKILN_VERDICT_KEY"
@@ -51,7 +53,12 @@ SIGNING_PASSWORD = "MODELKILN_SIGNING_PASSWORD"  # noqa: S105 (its name)
 
 def cache_folder() -> Path:
     """Where fetched model versions are kept between processes."""
-    return Path(os.environ.get("MODELKILN_CACHE") or "~/.cache/modelkiln").expanduser()
+    try:
+        return Path(os.environ.get("MODELKILN_CACHE") or "~/.cache/modelkiln").expanduser()
+    except RuntimeError as error:  # a user without an entry in passwd, as containers have
+        raise ModelkilnError(
+            "there is no home folder for the cache; name a folder for it in MODELKILN_CACHE"
+        ) from error
 
 
 def signing_key() -> Path | None:

