@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,15 @@ class Encoder:
         self.store: PhraseStore | None = None
         self.spec = spec
         self.dimension = dimension
+        self._process = os.getpid()
+
+    def require_own_process(self) -> None:
+        """Raises a ModelkilnError in a forked child: threads, and locks that they held, are not there to go on."""
+        if os.getpid() != self._process:
+            raise ModelkilnError(
+                f"loaded by process {self._process}, and used by process {os.getpid()}, which was forked from it: load "
+                "in each process, after the fork (modelkiln.load), or start processes by `spawn`"
+            )
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The vectors of the texts, shape (len(texts), dimension), in their order.
@@ -69,6 +79,7 @@ class Encoder:
 
         In calls of the graph that are made as those for texts are.
         """
+        self.require_own_process()
         vectors = np.zeros((len(rows), self.dimension), dtype=np.float32)
         for indices, inputs in layouts.batches(self.spec.layout, rows, self.spec.max_batch, self._pad_id):
             vectors[indices] = self._run(*inputs)[: len(indices)]
@@ -109,6 +120,7 @@ class _Job:
     """Texts for an encoder: what is known of their vectors, and the token ids of the others."""
 
     def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
+        encoder.require_own_process()
         self.encoder = encoder
         self.texts = [_clean(index, text) for index, text in enumerate(texts)]
         self.vectors = np.zeros((len(self.texts), encoder.dimension), dtype=np.float32)  # a text without a token's

@@ -31,6 +31,8 @@ def check(targets: Sequence[str] = ()) -> None:
     try:
         status = json.loads(done.stdout)
         lock = yaml.safe_load(LOCK.read_text(encoding="utf-8"))
+        if not isinstance(lock, dict) or not isinstance(lock.get("stages"), dict):
+            raise ValueError(f"{LOCK} names no stages")
     except (OSError, ValueError, yaml.YAMLError) as error:
         said = done.stderr.strip() or one_line(error)
         raise ModelkilnError(f"can't compare {LOCK} with dvc.yaml: {one_line(said)}") from error

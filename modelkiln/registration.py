@@ -184,7 +184,9 @@ def lock_md5(path: Path) -> str:
 
 def lock_md5_of(text: str) -> str:
     """The same of the text of a dvc.lock."""
-    stages = (yaml.safe_load(text) or {}).get("stages", {})
+    lock = yaml.safe_load(text)
+    stages = lock.get("stages") if isinstance(lock, dict) else None
+    stages = stages if isinstance(stages, dict) else {}
     before = {name: stage for name, stage in stages.items() if name != "upload"}
     return hashlib.md5(json.dumps(before, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 

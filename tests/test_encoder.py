@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
@@ -212,3 +214,37 @@ def test_module_that_can_not_be_compiled_is_refused(tiny_model: Path, tmp_path: 
     (tmp_path / "1_Pooling").symlink_to(tiny_model / "1_Pooling")
     with pytest.raises(modelkiln.ModelkilnError, match=r"can't compile the modules \['Dense'\]"):
         read_recipe(tmp_path)
+
+
+FORKS = """
+import os, sys, threading, modelkiln
+extractor = modelkiln.load(sys.argv[1], threads=2)
+text = "The council approved the new tram line on Tuesday."
+stop = threading.Event()
+def work():
+    while not stop.is_set():
+        extractor.extract_keywords(text)
+threads = [threading.Thread(target=work) for _ in range(2)]
+[thread.start() for thread in threads]
+for _ in range(20):
+    child = os.fork()
+    if not child:
+        try:
+            extractor.extract_keywords(text)
+        except modelkiln.ModelkilnError as error:
+            os._exit(3 if "which was forked from it: load in each process" in str(error) else 4)
+        os._exit(5)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+stop.set()
+[thread.join() for thread in threads]
+print(extractor.extract_keywords(text))
+"""
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "generic", "aotinductor"])
+def test_forked_child_is_told_to_load_for_itself(backend: str, tiny_artifact_for: Callable[[str, str], Path]) -> None:
+    """While threads of its parent extract, whose locks it inherits: some hung for ever."""
+    command = [sys.executable, "-W", "ignore", "-c", FORKS, str(tiny_artifact_for(backend, "fp32"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from imports import ROOT
 
-from modelkiln import ModelkilnError, lock
+from modelkiln import ModelkilnError, lock, registration
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +110,11 @@ def test_damaged_lock_is_one_line(fresh: Path) -> None:
     with pytest.raises(ModelkilnError, match=r"can't compare dvc\.lock") as raised:
         lock.check()
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "stages: 3"])
+def test_lock_that_names_no_stages_is_one_line(text: str, fresh: Path) -> None:
+    (fresh / "dvc.lock").write_text(text)
+    with pytest.raises(ModelkilnError, match=r"can't compare dvc\.lock with dvc\.yaml"):
+        lock.check()
+    assert len(registration.lock_md5_of(text)) == 32

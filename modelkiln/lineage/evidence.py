@@ -17,6 +17,7 @@ from modelkiln.contents import COMPILED, MODEL, SIGNATURE, VERDICT
 from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.files import write_text
 from modelkiln.lineage import Unknown, project, registered
+from modelkiln.progress import step
 from modelkiln.registration import Receipt, read_receipt
 from modelkiln.registries import Version, find_version, parse_ref
 from modelkiln.schema import REGISTERED_NAME
@@ -102,7 +103,8 @@ def _reports(sections: dict[str, Any]) -> list[Path]:
 
 
 def _in_registry(ref: str, folder: Path) -> Evidence:
-    version, place = find_version(ref)
+    with step(f"asking the registry of {ref}"):
+        version, place = find_version(ref)
     if version.kind != COMPILED:
         compiled = f"; compiled from it: {', '.join(version.compiled)}" if version.compiled else ""
         raise ModelkilnError(f"{version.ref}: a {version.kind} model, which modelkiln has not made{compiled}")

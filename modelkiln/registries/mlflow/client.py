@@ -27,6 +27,7 @@ WHAT_TO_DO = {  # by the status
 WHAT_TO_DO_ABOUT = {  # by what is said
     "No space left on device": "make room, and run it again",
     "database or disk is full": "make room, and run it again",
+    "No module named": "install what it needs, such as psycopg2-binary for postgresql://",
     "Invalid Host header": "the server answers to other names only: use one, or start it with --allowed-hosts",
     "Max retries exceeded": "the server is down or fails: run it again when it is back",
 }
@@ -75,7 +76,8 @@ def connected(options: Options) -> Iterator[tuple[Any, str]]:
             address = f"{SQLITE}{database}"
         yield MlflowClient(tracking_uri=address, registry_uri=address), public(uri)
     except Exception as error:
-        known = (MlflowException, SQLAlchemyError, HTTPError, OSError, RecursionError)  # the last: folders without end
+        # ImportError: a database's driver; RecursionError: folders without end.
+        known = (MlflowException, SQLAlchemyError, HTTPError, ImportError, OSError, RecursionError)
         # A bucket that the server names needs a library of its own, which need not be there.
         if not isinstance(error, known) and type(error).__module__.partition(".")[0] not in ("botocore", "boto3"):
             raise
