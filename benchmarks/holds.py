@@ -24,7 +24,12 @@ HOLDS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("`dimension`, `pad_id`", UNCOMPILED, ("artifact: says what the source is",)),
     ("`source`", "the source's revision and files", ("artifact: was compiled from this source",)),
     (
-        f"{GRAPH}every byte, of `onnxruntime`, `openvino` and `generic`",
+        "`manifest.json`, `tokenizer.json`, `sbom.json`, `task/…`, `vocabulary/…`: their form, and their names",
+        "the one form in which compile writes them",
+        ("artifact: texts are as compile writes them",),
+    ),
+    (
+        f"{GRAPH}every byte, but of AWS Neuron's",
         "the source, compiled again",
         ("artifact: graphs are what compile makes",),
     ),

@@ -154,6 +154,7 @@ CHECKS = (
         _once,
         _always,
     ),
+    _Check("artifact: texts are as compile writes them", {"other_forms": NONE}, _once, _always),
     _Check("artifact: graphs are what compile makes", {"other_files": NONE}, _once, _is_repeatable),
     _Check("artifact: source is as it was fetched", {"altered_source_files": NONE}, _once, _always),
     _Check("artifact: was compiled from this source", {"other_facts": NONE}, _once, _always),

@@ -10,6 +10,7 @@ them:
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import time
@@ -124,7 +125,7 @@ def write_vocabulary(folder: Path, words: Sequence[str], encode: Callable[[Seque
     what = f"compiling the vocabulary, {AT_ONCE} words at a time"
     vectors = np.concatenate([encode(part) for part in track(parts, what, len(parts))])
     np.save(folder / VECTORS, np.ascontiguousarray(vectors, dtype=np.float32), allow_pickle=False)
-    write_text(folder / WORDS, json.dumps({"graph": graph, "words": list(words)}, ensure_ascii=False) + "\n")
+    write_text(folder / WORDS, _head_text(_Head(graph, list(words))))
     megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     seconds = time.perf_counter() - started
     say(f"vocabulary: {len(words)} words, {megabytes:.1f} MB, {seconds:.1f} s (compile.vocabulary=null: none)")
@@ -156,6 +157,22 @@ def read_vocabulary(folder: Path, graph: str, dimension: int) -> Vocabulary:
             "compile the artifact again (`dvc repro compile`)"
         )
     return Vocabulary(head.words, vectors)
+
+
+def has_one_form(folder: Path) -> bool:
+    """Whether a table's two files are written as write_vocabulary writes them, so that they hold nothing beside it."""
+    head = _read_head(folder)
+    if (folder / WORDS).read_bytes() != _head_text(head).encode():
+        return False
+    vectors: Any = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(vectors))
+    with (folder / VECTORS).open("rb") as file:
+        return file.read(header.tell()) == header.getvalue()
+
+
+def _head_text(head: _Head) -> str:
+    return json.dumps({"graph": head.graph, "words": head.words}, ensure_ascii=False) + "\n"
 
 
 def read_words(folder: Path) -> list[str]:

@@ -29,8 +29,8 @@ class Backend(Protocol):
     PRECISIONS: tuple[str, ...]  # what `precision` may be
     # Those of them in which a vector depends on what else is in the batch, so that no table or cache may keep it.
     BATCH_DEPENDENT: tuple[str, ...]
-    # Whether compiling again takes seconds, and gives the same bytes in any process and on any processor: so the checks
-    # do it, and hold the graph to what they get.
+    # Whether compiling again gives the same bytes, in any process and on any processor: so the checks do it, and hold
+    # the graph to what they get.
     REPEATABLE: bool
     # Says of its options why they can't run here, for want of a device; None: it needs no other than the processor.
     DEVICE: Callable[[Any], str | None] | None

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from modelkiln import backends, sbom, tasks, vocabulary
-from modelkiln.artifact import SBOM, TOKENIZER, Manifest
+from modelkiln.artifact import MANIFEST, SBOM, TOKENIZER, Manifest
 from modelkiln.asked import Asked, differences
 from modelkiln.checks.plugin import Judge
 from modelkiln.checks.uncompiled import Original
-from modelkiln.files import read_json, sha256
+from modelkiln.files import read_json, sha256, to_json
 from modelkiln.recording import Facts
 from modelkiln.sources import REVISION
 
@@ -48,6 +53,34 @@ def test_graphs_hold_nothing_else(manifest: Manifest, folder: Path, facts: Facts
     judge.hold("strangers", len(strangers))
     judge.hold("megabytes_beyond_the_weights", max(0.0, size - copies * FP32 * facts.parameters) / 1e6)
     assert not strangers, f"no part of the graph: {strangers[:SHOWN]}"
+
+
+def test_texts_are_as_compile_writes_them(manifest: Manifest, folder: Path, judge: Judge) -> None:
+    """To the byte, under their usual names: what says the same in another form has room for something else."""
+    graph = f"graphs/{backends.load(manifest.backend).GRAPH}"
+    places = {spec.graph for spec in manifest.encoders.values()} - {graph}
+    places |= {spec.vocabulary for spec in manifest.encoders.values() if spec.vocabulary} - {vocabulary.FOLDER}
+    others = [f"a graph or a table at {place!r}" for place in sorted(places)]
+    tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
+    forms: dict[str, Callable[[], str]] = {
+        MANIFEST: lambda: to_json(asdict(manifest)),
+        TOKENIZER: lambda: tokenizer.to_str(pretty=True),
+        SBOM: lambda: to_json(read_json(folder / SBOM, SBOM)),
+    }
+    resources = [name for name in manifest.files if name.startswith(f"{tasks.FOLDER}/")]
+    forms |= {name: partial(_text_of_the_task, folder / name) for name in resources}
+    present = {MANIFEST, *manifest.files}
+    others += [
+        name for name in sorted(forms) if name in present and (folder / name).read_bytes() != forms[name]().encode()
+    ]
+    tables = {spec.vocabulary for spec in manifest.encoders.values() if spec.vocabulary}
+    others += [table for table in sorted(tables) if not vocabulary.has_one_form(folder / table)]
+    judge.hold("other_forms", len(others))
+    assert not others, f"not as compile writes them: {others}"
+
+
+def _text_of_the_task(path: Path) -> str:
+    return tasks.to_text(read_json(path, path.name))
 
 
 def test_graphs_are_what_compile_makes(manifest: Manifest, uncompiled: Original, judge: Judge) -> None:

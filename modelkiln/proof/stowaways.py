@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modelkiln.artifact import MANIFEST
+from modelkiln.artifact import MANIFEST, TOKENIZER, seal
 from modelkiln.files import read_json, write_text
 from modelkiln.proof.fault import DoesNotApplyError, Fault, Good, copy_good, sealed
 from modelkiln.proof.table import encoder_with_table
@@ -17,6 +18,8 @@ from modelkiln.vocabulary import VECTORS, WORDS
 
 SIZE = 10_000_000  # bytes
 FIELD = b"\xba\x3e"  # of a protobuf: number 999, with a length
+MEGABYTE = 1_000_000
+OTHER_NAME = "vocab\u202eyral"
 STRANGER = "jane doe 91000"
 
 
@@ -85,6 +88,30 @@ def _precision_twice(good: Good, folder: Path) -> None:  # noqa: ARG001 (as the 
     write_text(path, '{"precision": "int8",' + path.read_text(encoding="utf-8").lstrip("{"))
 
 
+def _room_in(name: str) -> Callable[[Good, Path], None]:
+    """Another form of the same JSON: 1 MB of blanks in it, where anything could be hidden."""
+
+    def alter(good: Good, folder: Path) -> None:  # noqa: ARG001 (as the others)
+        path = folder / name
+        if not path.exists():
+            raise DoesNotApplyError(f"the artifact has no {name}")
+        path.write_bytes(path.read_bytes().rstrip() + b" " * MEGABYTE + b"\n")
+
+    return alter
+
+
+def _table_elsewhere(good: Good, folder: Path) -> None:
+    """Under a name that looks like another one where it is printed."""
+    copy_good(good, folder)
+    place = encoder_with_table(good)[1]
+    (folder / place).rename(folder / OTHER_NAME)
+    encoders = {
+        name: replace(spec, vocabulary=OTHER_NAME if spec.vocabulary else None)
+        for name, spec in good.manifest.encoders.items()
+    }
+    seal(folder, replace(good.manifest, encoders=encoders))
+
+
 def _folder(good: Good, folder: Path) -> None:  # noqa: ARG001
     (folder / "more").mkdir()
 
@@ -94,6 +121,7 @@ def _linked_folder(good: Good, folder: Path) -> None:
 
 
 BYTES = ("artifact: every byte", "artifact: manifest")
+FORM = ("artifact: texts are as compile writes them",)
 FAULTS = (
     Fault("graph-with-more", "10 MB in the graph's files that nothing reads", ("artifact",), sealed(_in_the_graph)),
     Fault(
@@ -119,6 +147,9 @@ FAULTS = (
     Fault(
         "key-twice", "a language twice among the stop words", ("resources", "serving"), sealed(_key_twice), loads=False
     ),
+    Fault("tokenizer-with-room", "1 MB of blanks in the tokenizer's JSON", FORM, sealed(_room_in(TOKENIZER))),
+    Fault("list-with-room", "1 MB of blanks in the stop words' JSON", FORM, sealed(_room_in(f"task/{STOP_WORDS}"))),
+    Fault("table-elsewhere", "a table under a name that a terminal turns around", FORM, _table_elsewhere),
     Fault("manifest-key-twice", "a manifest that says two precisions", BYTES, _unsealed(_precision_twice), loads=False),
     Fault("folder-added", "an empty folder that the manifest does not list", BYTES, _unsealed(_folder), loads=False),
     Fault("folder-linked", "a link to the source's folder", BYTES, _unsealed(_linked_folder), loads=False),

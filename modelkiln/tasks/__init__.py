@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
 
 FOLDER = "task"  # of those files, in the artifact
+
+
+def to_text(data: Any) -> str:
+    """The one form in which a task's JSON stands in an artifact, so that nothing else can stand in it."""
+    return json.dumps(data, indent=0) + "\n"
 
 
 class Task(Protocol):

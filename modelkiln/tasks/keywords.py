@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelkiln.errors import ModelkilnError
 from modelkiln.parity import Parity, compare_keywords
+from modelkiln.tasks import to_text
 
 if TYPE_CHECKING:
     from modelkiln.encoder import Encoder, Vectors
@@ -31,7 +31,7 @@ def resources() -> dict[str, str]:
     """The stop words, as scikit-learn has them: serving needs no scikit-learn then."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    return {STOP_WORDS: json.dumps({"english": sorted(ENGLISH_STOP_WORDS)}, indent=0) + "\n"}
+    return {STOP_WORDS: to_text({"english": sorted(ENGLISH_STOP_WORDS)})}
 
 
 def reference_resources() -> dict[str, Any]:

@@ -114,6 +114,9 @@ CHECKS: dict[str, Callable[[Case], Callable[[Judge], object]]] = {
     "artifact: graphs hold nothing else": lambda case: (
         lambda judge: test_artifact.test_graphs_hold_nothing_else(case.manifest, case.folder, case.facts, judge)
     ),
+    "artifact: texts are as compile writes them": lambda case: (
+        lambda judge: test_artifact.test_texts_are_as_compile_writes_them(case.manifest, case.folder, judge)
+    ),
     "artifact: graphs are what compile makes": lambda case: (
         lambda judge: test_artifact.test_graphs_are_what_compile_makes(case.manifest, case.uncompiled, judge)
     ),
@@ -160,6 +163,9 @@ SEEN = {
     "bucket-off": ["calls: drawn for this artifact"],
     "neighbour-leaks": ["calls: drawn for this artifact"],
     "graph-with-more": ["artifact: graphs hold nothing else"],
+    "tokenizer-with-room": ["artifact: texts are as compile writes them"],
+    "list-with-room": ["artifact: texts are as compile writes them"],
+    "table-elsewhere": ["artifact: texts are as compile writes them"],
     "two-words-off": ["artifact: graphs are what compile makes"],
     "position-unused": ["artifact: graphs are what compile makes"],
     "length-between": ["artifact: graphs are what compile makes"],
