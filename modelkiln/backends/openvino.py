@@ -9,7 +9,8 @@ call after the other had texts of 1, 2, 3, … tokens, all from 8 tokens on were
 shapes for later calls, and takes a wrong one: with nothing kept (CPU_RUNTIME_CACHE_CAPACITY=0) they were right, and
 calls 17% slower. Padded graphs were right on every series of shapes that was tried.
 
-Two compiles give the same bytes, in every precision, also one after the other in one process: an encoder.xml with an encoder.bin beside it.
+Two compiles give the same bytes, in every precision, also one after the other in one process: an encoder.xml with an
+encoder.bin beside it.
 """
 
 from __future__ import annotations
