@@ -58,6 +58,7 @@ QUALITY = {
 }
 TABLE = VECTORS | {
     "difference_from_the_graph": INVARIANT,
+    "times_the_graphs_own_difference": at_most(10.0),  # 1 to 2 as compiled
     "words": SOME,
     "lacking": NONE,
     "not_asked_for": NONE,

@@ -7,6 +7,7 @@ environment gives the same bytes. docs/decisions/0014-lineage.md has the reasons
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 ARTIFACT = "artifact"  # the name of its root among the distributions
 OURS = "modelkiln"
+VERSION = r"[0-9][0-9a-z.+]{0,40}"
 # A serial number is a UUID: not a random one here, but one of what the file says (RFC 9562, version 5).
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://cyclonedx.org/schema/bom-1.6")
 
@@ -140,9 +142,9 @@ def _without_own_version(text: str) -> Any:
     if serial != uuid.uuid5(NAMESPACE, to_json(data)).urn:
         data["serialNumber"] = serial
     for each in data["components"]:
-        if each["name"] == OURS:
-            each.pop("version", None)
-            each.pop("purl", None)
+        version = str(each.get("version"))
+        if each["name"] == OURS and re.fullmatch(VERSION, version) and each.get("purl") == f"pkg:pypi/{OURS}@{version}":
+            del each["version"], each["purl"]
     return data
 
 

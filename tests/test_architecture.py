@@ -18,7 +18,7 @@ PLUGINS = ("backends", "sources", "registries", "tasks")
 # Each file may import from its own layer's left, never from its right.
 LAYERS = [
     {"errors"},
-    {"archives", "distributions", "env", "files", "git", "interpreter", "machine", "plugins", "progress"},
+    {"archives", "distributions", "env", "files", "git", "interpreter", "locking", "machine", "plugins", "progress"},
     {"artifact", "bounds", "figures", "lengths", "parity", "quality", "schema", "verdict"},
     {"contents", "golden", "neptune", "params", "s3", "sbom", "signing", "toolchain"},
     {"cache", "compose", "encoder_module", "layouts", "lock", "phrase_store", "reference", "vocabulary"},

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from modelkiln import ModelkilnError, env, git, registries
+from modelkiln import ModelkilnError, env, git, locking
 from modelkiln.registries import mlflow
 from modelkiln.sources import package
 
@@ -28,17 +28,17 @@ def test_without_a_home_the_cache_has_to_be_named(monkeypatch: pytest.MonkeyPatc
 def test_lock_in_a_place_that_can_not_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ModelkilnError, match="name a folder that you may write to in MODELKILN_CACHE"):
-        registries.locked(tmp_path / "file" / "lock").__enter__()
+        locking.locked(tmp_path / "file" / "lock").__enter__()
 
 
 def test_who_waits_is_told_for_whom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(registries, "SECONDS_BETWEEN_WORDS", 0.05)
+    monkeypatch.setattr(locking, "SECONDS_BETWEEN_WORDS", 0.05)
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with registries.locked(tmp_path / "lock"):
+        with locking.locked(tmp_path / "lock"):
             held.set()
             done.wait(60)
 
@@ -46,18 +46,18 @@ def test_who_waits_is_told_for_whom(
     holder.start()
     held.wait(60)
     threading.Timer(0.5, done.set).start()
-    with registries.locked(tmp_path / "lock"):
+    with locking.locked(tmp_path / "lock"):
         pass
     assert f"waiting for process {os.getpid()} on " in capsys.readouterr().err
     holder.join()
-    monkeypatch.setattr(registries, "MOST_PATIENCE", 0.0)
+    monkeypatch.setattr(locking, "MOST_PATIENCE", 0.0)
     held.clear()
     done.clear()
     holder = threading.Thread(target=hold)
     holder.start()
     held.wait(60)
     with pytest.raises(ModelkilnError, match=r"process .* has held this lock for .* wait for it, or stop it"):
-        registries.locked(tmp_path / "lock").__enter__()
+        locking.locked(tmp_path / "lock").__enter__()
     done.set()
     holder.join()
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import re
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -16,11 +12,9 @@ from modelkiln import artifact, contents, env, plugins
 from modelkiln.contents import COMPILED, MODEL
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import staged_folder
+from modelkiln.locking import locked
 from modelkiln.progress import say
 from modelkiln.schema import REGISTERED_NAME
-
-SECONDS_BETWEEN_WORDS = 5.0  # while another process has a lock
-MOST_PATIENCE = 3600.0  # seconds: an upload of gigabytes takes minutes
 
 
 @dataclass(frozen=True)
@@ -262,44 +256,3 @@ def require_name(text: str, what: str) -> None:
     """Raises a ModelkilnError where `text` is no name of a registered model or an alias; `what` says whose it is."""
     if not re.fullmatch(REGISTERED_NAME, text):
         raise ModelkilnError(f"{what} may have letters, digits, dots, dashes and underscores, found {text!r}")
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keeps out the other threads and processes of this machine that lock the same path, until the block ends."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path)
-    started = time.monotonic()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            try:
-                lock.acquire(timeout=SECONDS_BETWEEN_WORDS)
-                break
-            except Timeout:
-                waited = time.monotonic() - started
-                if waited > MOST_PATIENCE:
-                    raise ModelkilnError(
-                        f"{path}: {_holder(path)} has held this lock for {waited / 60:.0f} minutes and more; wait for "
-                        "it, or stop it, and run this again"
-                    ) from None
-                say(f"waiting for {_holder(path)}, which works on the same ({path}): {waited:.0f} s so far")
-    except OSError as error:
-        raise ModelkilnError(
-            f"{path}: can't write here: {error.strerror}; name a folder that you may write to in MODELKILN_CACHE"
-        ) from error
-    try:
-        with suppress(OSError):
-            path.with_name(f"{path.name}.holder").write_text(f"process {os.getpid()} on {platform.node()}")
-        yield
-    finally:
-        lock.release()
-
-
-def _holder(path: Path) -> str:
-    """Who has a lock, as far as it has said so."""
-    try:
-        return path.with_name(f"{path.name}.holder").read_text(encoding="utf-8")[:200]
-    except (OSError, ValueError):
-        return "another process"

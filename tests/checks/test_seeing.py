@@ -136,6 +136,7 @@ SEEN = {
     "last-words-zero": ["vectors: every token"],
     "word-scaled": ["vectors: every token", "vectors: compiled vocabulary"],
     "continuation-as-beginning": ["vectors: every token"],
+    "table-within-bounds": ["vectors: compiled vocabulary"],
     "table-two-swapped": ["vectors: compiled vocabulary"],
     "words-traded": ["tokenizer: says what the sources says", "tokenizer: every token"],
     "long-words-unknown": ["tokenizer: says what the sources says", "tokenizer: long words"],

@@ -17,24 +17,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modelkiln import artifact, contents
+from modelkiln import artifact
 from modelkiln.contents import COMPILED
-from modelkiln.errors import ModelkilnError, one_line
-from modelkiln.progress import say, step
-from modelkiln.registries import Ref, Registration, Version, locked, require_still
+from modelkiln.errors import ModelkilnError
+from modelkiln.locking import locked
+from modelkiln.progress import step
+from modelkiln.registries import Ref, Registration, Version, require_still
 from modelkiln.registries.mlflow import files as mlflow_files
+from modelkiln.registries.mlflow import held as mlflow_held
 from modelkiln.registries.mlflow import model as mlflow_model
 from modelkiln.registries.mlflow.client import Options, connected, lock_file, unheeded
 
 __all__ = ["Options", "fetch", "find", "link", "register", "resolve", "set_alias", "unheeded", "versions"]
 
 REGISTRY = "mlflow"
-GONE = (
-    "RESOURCE_DOES_NOT_EXIST",
-    "NOT_FOUND",
-    "INVALID_PARAMETER_VALUE",
-    "INTERNAL_ERROR",
-)  # how it says: no such file
 LINK = "compiled."  # tags of a version that others were compiled from, a tag for each
 
 
@@ -84,13 +80,13 @@ def register(registration: Registration, options: Options) -> Version:
     """See Registry.register."""
     mlflow_files.check_names(registration.model)
     with connected(options) as (client, location), locked(lock_file(options)):
-        there = _with_runs(client, _search(client, _same(registration.name, registration.digest)))
+        there = mlflow_held.with_runs(client, _search(client, _same(registration.name, registration.digest)))
         if not there:
             _create(client, registration, options)
-            there = _with_runs(client, _search(client, _same(registration.name, registration.digest)))
+            there = mlflow_held.with_runs(client, _search(client, _same(registration.name, registration.digest)))
         version = next((found for found in there if _is_complete(found)), there[0])
         mlflow_files.require_place(client, version.run_id, options)
-        if not _is_complete(version) or not _holds(client, version, registration):
+        if not _is_complete(version) or not mlflow_held.holds(client, version, registration):
             with step(f"uploading {mlflow_files.amount(registration.model)} to {location}"):
                 mlflow_files.upload(client, version.run_id, registration.model, _beside(registration))
             with (
@@ -98,49 +94,10 @@ def register(registration: Registration, options: Options) -> Version:
                 tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch,
             ):
                 mlflow_files.download(client, version.run_id, Path(scratch))
-                _verify(Path(scratch), registration)
+                mlflow_held.verify(Path(scratch), registration)
             version = _finish(client, version, registration)
             _clear(client, version, there)
         return _version(version, location)
-
-
-def _with_runs(client: Any, found: Sequence[Any]) -> list[Any]:
-    """Those versions whose run, which has their files, is there: `mlflow gc` deletes runs for good.
-
-    Of the others no reader sees any more of than before: they are no longer complete.
-    """
-    from mlflow.exceptions import MlflowException
-
-    there = []
-    for version in found:
-        try:
-            is_there = client.get_run(version.run_id).info.lifecycle_stage == "active"
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            is_there = False
-        if is_there:
-            there.append(version)
-        elif _is_complete(version):
-            _put(client.set_model_version_tag, version.name, version.version, "complete", "false")
-    return there
-
-
-def _holds(client: Any, version: Any, registration: Registration) -> bool:
-    """Whether a version that is complete still has all its files: a server's disk may have lost some."""
-    from mlflow.exceptions import MlflowException
-
-    with step("verifying what the registry holds"), tempfile.TemporaryDirectory(prefix="modelkiln-") as scratch:
-        try:
-            mlflow_files.download(client, version.run_id, Path(scratch))
-            contents.verify(Path(scratch), registration.kind, registration.digest)
-        except (MlflowException, ModelkilnError, OSError) as error:
-            if isinstance(error, MlflowException) and error.error_code not in GONE:
-                raise
-            lost = f"{REGISTRY}:{version.name}/{version.version} has lost files"
-            say(f"{lost} ({one_line(error)}); putting them there again")
-            return False
-        return all((Path(scratch) / name).exists() for name in registration.extras)
 
 
 def set_alias(version: Version, alias: str, options: Options, still: str | None = None) -> None:
@@ -221,14 +178,6 @@ def _beside(registration: Registration) -> dict[str, str]:
         return dict(registration.extras)
     described = mlflow_model.describe(artifact.read_manifest(registration.model))
     return {**registration.extras, **{f"{mlflow_files.LOGGED}/{name}": text for name, text in described.items()}}
-
-
-def _verify(folder: Path, registration: Registration) -> None:
-    """Raises ModelkilnError unless the folder, as fetched, is what was to be registered."""
-    contents.verify(folder, registration.kind, registration.digest)
-    for name, text in registration.extras.items():
-        if not (folder / name).exists() or (folder / name).read_bytes() != text.encode():
-            raise ModelkilnError(f"{folder}: {name} is not what was uploaded; run it again")
 
 
 def _finish(client: Any, version: Any, registration: Registration) -> Any:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from modelkiln import env
 from modelkiln.errors import ModelkilnError, one_line
 from modelkiln.files import staged_file
-from modelkiln.registries import locked
+from modelkiln.locking import locked
 
 SQLITE = "sqlite:///"
 UNSAFE = "%?#"  # mean something else in an address

@@ -18,8 +18,9 @@ from modelkiln import env
 from modelkiln.contents import MODEL
 from modelkiln.errors import ModelkilnError
 from modelkiln.files import relative_files
+from modelkiln.locking import locked
 from modelkiln.progress import step
-from modelkiln.registries import Ref, Registration, Version, locked, require_still
+from modelkiln.registries import Ref, Registration, Version, require_still
 from modelkiln.registries.neptune import client as neptune_client
 from modelkiln.registries.neptune import files as neptune_files
 from modelkiln.registries.neptune import links as neptune_links
