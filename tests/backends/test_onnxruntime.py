@@ -97,7 +97,7 @@ def test_weights_beside_the_graph_are_loaded_from_dvc_s_cache(
     folder = compile_here("onnxruntime", tiny_source, tmp_path / "compiled", 48)
     expected = modelkiln.load(folder).document.encode(TEXTS)
     for name, file in read_manifest(folder).files.items():
-        cached = tmp_path / "cache" / file.sha256[:2] / file.sha256[2:]
+        cached = tmp_path / "cache" / "files" / "md5" / file.sha256[:2] / file.sha256[2:32]
         cached.parent.mkdir(parents=True, exist_ok=True)
         (folder / name).rename(cached)
         link(cached, folder / name)

@@ -139,9 +139,10 @@ def test_phrase_cache_is_kept_for_the_next_run(modelkiln_command: Any, table_art
     ]
     (tmp_path / "phrases.cache").write_text("my notes")
     third = modelkiln_command(*command, input=TEXT)
-    assert third.returncode == 0
+    assert third.returncode == 1
     (line,) = third.stderr.splitlines()
-    assert line.startswith("modelkiln: phrases.cache: no phrase cache of this model")
+    assert line.startswith("modelkiln: phrases.cache: not a phrase cache, so it is left alone")
+    assert (tmp_path / "phrases.cache").read_text() == "my notes"
 
 
 def test_endless_input_is_answered_as_it_comes(table_artifact: Path) -> None:
@@ -276,8 +277,8 @@ def refused_after_notice(done: subprocess.CompletedProcess[str]) -> str:
         (["a.txt", "--ngrams", "2,1"], "keyphrase_ngram_range: expected two numbers"),
         (["a.txt", "--stop-words", "klingon"], "no list named 'klingon'"),
         (["a.txt", "--top-n", "0"], "top_n must be a whole number of at least 1"),
-        (["a.txt", "--workers", "0"], "workers must be a whole number of at least 1"),
-        (["a.txt", "--threads", "0"], "--threads must be at least 1, found 0"),
+        (["a.txt", "--workers", "0"], "--workers must be from 1 to 1024, found 0"),
+        (["a.txt", "--threads", "0"], "--threads must be from 1 to 1024, found 0"),
         (["a.txt", "--seed-keywords", "a,,b"], "--seed-keywords: expected words with commas between them"),
         (["a.txt", "--candidates", "absent.txt"], "absent.txt: No such file or directory"),
         (["a.txt", "--cache-mb", "-1"], "cache_mb must be 0 or more"),

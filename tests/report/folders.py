@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from modelkiln.artifact import File, Manifest, content_digest
+from modelkiln.artifact import EncoderSpec, File, Manifest, content_digest
 from modelkiln.bounds import STRICT
 from modelkiln.files import to_json, write_text
 from modelkiln.golden import read_samples
@@ -52,6 +52,9 @@ def build(root: Path, documents: int = 30, off: float = 0.0, seed: int = 0) -> F
     return folder, artifact, source
 
 
+ENCODER = EncoderSpec("graphs/encoder.onnx", "packed", 512, 256)
+
+
 def write_artifact(artifact: Path, source: Path) -> str:
     """A sound manifest without its files, and a revision; returns the artifact's digest."""
     digests = {name: f"{number:x}" * 64 for number, name in enumerate(["config.json", "model.safetensors"], 10)}
@@ -61,7 +64,7 @@ def write_artifact(artifact: Path, source: Path) -> str:
         "backend": "onnxruntime",
         "precision": "fp32",
         "options": {"opset": 17},
-        "encoders": {},
+        "encoders": {"document": asdict(ENCODER), "word": asdict(ENCODER)},
         "dimension": 384,
         "pad_id": 0,
         "source": SOURCE,
@@ -70,7 +73,8 @@ def write_artifact(artifact: Path, source: Path) -> str:
         "files": {"graphs/encoder.onnx": {"size": 90312148, "sha256": "87b7" * 16}},
     }
     files = {"graphs/encoder.onnx": File(90312148, "87b7" * 16)}
-    sealed = Manifest(**{**manifest, "files": files})  # type: ignore[arg-type]
+    encoders = {"document": ENCODER, "word": ENCODER}
+    sealed = Manifest(**{**manifest, "files": files, "encoders": encoders})  # type: ignore[arg-type]
     manifest["digest"] = content_digest(sealed)
     write_text(artifact / "manifest.json", to_json(manifest))
     write_text(source / "revision.json", to_json({**SOURCE, "files": digests}))

@@ -71,6 +71,7 @@ def connected(options: Options) -> Iterator[tuple[Any, str]]:
                     f"{database}: MLflow can't open a database in a folder with {' '.join(sorted(odd))} in its name; "
                     "move the project, or name another place: upload.options.tracking_uri"
                 )
+            database.parent.mkdir(parents=True, exist_ok=True)
             if not database.exists() or not database.stat().st_size:
                 _make(database, lock_file(options))
             address = f"{SQLITE}{database}"
