@@ -174,3 +174,19 @@ def test_two_lists_differ_by_name_version_and_all_else(tiny_artifact: Path) -> N
 def test_release_that_compiles_nothing_anew_leaves_a_list_as_it_is(tiny_artifact: Path) -> None:
     text = (tiny_artifact / SBOM).read_text()
     assert sbom.differences(edited(text, "modelkiln", version="9.9", purl="pkg:pypi/modelkiln@9.9"), text) == []
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"version": "9.9"},  # its address names another one
+        {"purl": "pkg:npm/left-pad@6.6.6?payload=x"},
+        {"version": "x" * 500, "purl": f"pkg:pypi/modelkiln@{'x' * 500}"},
+        {"version": {"a": 1}, "purl": [1]},
+    ],
+)
+def test_own_version_has_room_for_nothing_else(lie: dict[str, Any], tiny_artifact: Path) -> None:
+    text = (tiny_artifact / SBOM).read_text()
+    assert sbom.differences(edited(text, "modelkiln", **lie), text) == [
+        "the same components, and something else about them"
+    ]

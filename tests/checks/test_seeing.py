@@ -302,3 +302,15 @@ def test_sbom_of_other_things_says_which(right: Case) -> None:
     case.asked = replace(case.asked, sbom=json.dumps(listed))
     name = "artifact: lists what serving needs"
     assert "numpy is" in judged(name, CHECKS[name](case))
+
+
+def test_fact_of_the_source_that_is_null_is_a_fact_too_many(good: Good) -> None:
+    def said(source: dict[str, Any]) -> str:
+        manifest = replace(good.manifest, source=source)
+        return judged(
+            "artifact: was compiled from this source",
+            lambda judge: test_artifact.test_was_compiled_from_this_source(manifest, good.source, judge),
+        )
+
+    assert said(good.manifest.source) == ""
+    assert "licence: proprietary" in said({**good.manifest.source, "licence: proprietary": None})
