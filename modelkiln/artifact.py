@@ -150,15 +150,14 @@ def read_manifest(folder: Path) -> Manifest:
         raise ModelkilnError(f"{path}: format {schema.shown(found)}; this modelkiln reads format {FORMAT}")
     mistakes: list[str] = []
     try:
-        manifest = schema.parse(Manifest, data, "", mistakes)
+        manifest: Manifest = schema.parse(Manifest, data, "", mistakes)
         raise_all(f"{path}: the manifest is damaged", mistakes)
         digest = content_digest(manifest)
     except (RecursionError, UnicodeEncodeError, ValueError) as error:  # nested without end, no text, no JSON
         raise ModelkilnError(f"{path}: the manifest is damaged: {type(error).__name__}: {error}") from error
     if digest != manifest.digest:
         raise ModelkilnError(f"{path}: the manifest was altered: its contents do not match its own digest")
-    found_manifest: Manifest = manifest
-    return found_manifest
+    return manifest
 
 
 def verify(folder: Path, expected_digest: str | None = None) -> Manifest:

@@ -58,9 +58,9 @@ def test_graphs_hold_nothing_else(manifest: Manifest, folder: Path, facts: Facts
 def test_texts_are_as_compile_writes_them(manifest: Manifest, folder: Path, judge: Judge) -> None:
     """To the byte, under their usual names: what says the same in another form has room for something else."""
     graph = f"graphs/{backends.load(manifest.backend).GRAPH}"
-    places = {spec.graph for spec in manifest.encoders.values()} - {graph}
-    places |= {spec.vocabulary for spec in manifest.encoders.values() if spec.vocabulary} - {vocabulary.FOLDER}
-    others = [f"a graph or a table at {place!r}" for place in sorted(places)]
+    tables = {spec.vocabulary for spec in manifest.encoders.values() if spec.vocabulary}
+    places = {spec.graph for spec in manifest.encoders.values()} | tables
+    others = [f"a graph or a table at {place!r}" for place in sorted(places - {graph, vocabulary.FOLDER})]
     tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
     forms: dict[str, Callable[[], str]] = {
         MANIFEST: lambda: to_json(asdict(manifest)),
@@ -73,7 +73,6 @@ def test_texts_are_as_compile_writes_them(manifest: Manifest, folder: Path, judg
     others += [
         name for name in sorted(forms) if name in present and (folder / name).read_bytes() != forms[name]().encode()
     ]
-    tables = {spec.vocabulary for spec in manifest.encoders.values() if spec.vocabulary}
     others += [table for table in sorted(tables) if not vocabulary.has_one_form(folder / table)]
     judge.hold("other_forms", len(others))
     assert not others, f"not as compile writes them: {others}"

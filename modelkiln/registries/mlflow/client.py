@@ -18,7 +18,7 @@ from modelkiln.files import staged_file
 from modelkiln.locking import locked
 
 SQLITE = "sqlite:///"
-UNSAFE = "%?#"  # mean something else in an address
+UNSAFE = "%?#"  # mean something else in the addresses that MLflow's client makes of names
 EMBEDDED = "sqlite:///registry/mlflow.db"  # relative to the project's folder
 WHAT_TO_DO = {  # by the status
     401: "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
@@ -72,7 +72,7 @@ def connected(options: Options) -> Iterator[tuple[Any, str]]:
                     "move the project, or name another place: upload.options.tracking_uri"
                 )
             database.parent.mkdir(parents=True, exist_ok=True)
-            if not database.exists() or not database.stat().st_size:
+            if not _is_made(database):
                 _make(database, lock_file(options))
             address = f"{SQLITE}{database}"
         yield MlflowClient(tracking_uri=address, registry_uri=address), public(uri)
@@ -86,13 +86,17 @@ def connected(options: Options) -> Iterator[tuple[Any, str]]:
         raise ModelkilnError(f"MLflow at {public(uri)}: {_explain(error, address, uri)}") from None
 
 
+def _is_made(database: Path) -> bool:
+    return database.exists() and database.stat().st_size > 0
+
+
 def _make(database: Path, lock: Path) -> None:
     """A new database, with all its tables or none: MLflow makes them in many steps, and can't take that up half-way."""
     from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     with locked(lock):
-        if not database.exists() or not database.stat().st_size:
+        if not _is_made(database):  # nor has another process made it meanwhile
             with staged_file(database) as partial:
                 SqlAlchemyStore(f"{SQLITE}{partial}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
 

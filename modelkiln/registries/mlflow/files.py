@@ -13,12 +13,11 @@ from modelkiln.contents import MODEL
 from modelkiln.errors import ModelkilnError, raise_all
 from modelkiln.files import relative_files, write_text
 from modelkiln.registries.mlflow import model as mlflow_model
-from modelkiln.registries.mlflow.client import Options
+from modelkiln.registries.mlflow.client import UNSAFE, Options
 
 LOGGED = "model"  # the folder that MLflow takes for the model
 DATA = f"{LOGGED}/{mlflow_model.DATA}"  # and in it the model's files, beside what MLflow wants to know of them
 LEFT = ".artifact.uploading."  # how MLflow names a half-written file, which a killed copy leaves beside the others
-UNSAFE = "%?#"  # mean something else in the addresses that MLflow's client makes of names
 
 
 def check_names(model: Path) -> None:
