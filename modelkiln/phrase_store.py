@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 import threading
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from modelkiln.errors import ModelkilnError, one_line
+from modelkiln.files import open_regular
 
 MEGABYTES = 1024  # of vectors; the oldest tenth gives way when they are more
 SECONDS_TO_WAIT = 5.0  # for another process that is writing
@@ -179,11 +178,10 @@ def _require_ours(path: Path) -> None:
     if not os.path.lexists(path):
         return
     try:
-        regular = stat.S_ISREG(path.stat().st_mode)
-        with path.open("rb") if regular else nullcontext() as file:
-            head = file.read(APPLICATION_AT + 4) if file else b"a pipe or a device"
+        with open_regular(path) as file:
+            head = file.read(APPLICATION_AT + 4)
     except OSError as error:
-        raise ModelkilnError(f"{path}: can't read the phrase cache: {error.strerror}") from error
+        raise ModelkilnError(f"{path}: not a phrase cache that can be read: {error.strerror}") from error
     if head and not (head.startswith(HEADER) and head[APPLICATION_AT:] == APPLICATION.to_bytes(4, "big")):
         raise ModelkilnError(f"{path}: not a phrase cache, so it is left alone; name another file, or one that is new")
 
